@@ -1,0 +1,94 @@
+using Grid.Protocol;
+
+namespace Grid.Abstractions;
+
+/// <summary>
+/// One session of one user: its subscriptions, their cursors and its generation. It lives across sockets and, in a cluster, across
+/// silos. The key is <c>tenant/session</c>. It is not on the path of messages.
+/// </summary>
+[Alias("grid.ISessionGrain")]
+public interface ISessionGrain : IGrainWithStringKey
+{
+    /// <summary>
+    /// A socket takes the session up. Raises the generation, which fences every older socket off, and tells the older one's silo.
+    /// </summary>
+    [Alias("attach")]
+    Task<SessionAttached> AttachAsync(SessionAttach request);
+
+    /// <summary>Adds or moves subscriptions. Refused (false) when <paramref name="generation"/> is no longer the session's.</summary>
+    [Alias("subscribe")]
+    Task<bool> SetSubscriptionAsync(long generation, string channel, Position cursor);
+
+    /// <summary>Takes a subscription away. Refused (false) when the generation is no longer the session's.</summary>
+    [Alias("unsubscribe")]
+    Task<bool> RemoveSubscriptionAsync(long generation, string channel);
+
+    /// <summary>
+    /// Brings the cursors of what the client has finished with up to date; lower ones than before in the same epoch are ignored.
+    /// Also re-attaches a socket whose session's activation was lost. Refused (false) when the generation is no longer the session's.
+    /// </summary>
+    [Alias("checkpoint")]
+    Task<bool> CheckpointAsync(SessionCheckpoint checkpoint);
+
+    /// <summary>Ends the session for good: its socket is closed with <paramref name="code"/>, and it cannot be resumed.</summary>
+    [Alias("close")]
+    Task CloseAsync(CloseCode code);
+
+    /// <summary>Called by the sweep when the session may have outlived its window; forgets it if so.</summary>
+    [Alias("expire")]
+    Task ExpireIfDueAsync();
+}
+
+/// <summary>A socket that takes a session up.</summary>
+[GenerateSerializer, Immutable, Alias("grid.SessionAttach")]
+public sealed record SessionAttach
+{
+    /// <summary>The user of the socket's token.</summary>
+    [Id(0)] public required string User { get; init; }
+
+    /// <summary>The silo that holds the socket.</summary>
+    [Id(1)] public required SiloAddress Silo { get; init; }
+
+    /// <summary>Whether this is a resume; else a new session is made.</summary>
+    [Id(2)] public bool Resume { get; init; }
+
+    /// <summary>The generation in the (verified) resume token.</summary>
+    [Id(3)] public long TokenGeneration { get; init; }
+
+    /// <summary>The client's own cursors, if it kept any.</summary>
+    [Id(4)] public Dictionary<string, Position> Cursors { get; init; } = [];
+}
+
+/// <summary>How a session stands after a socket took it up.</summary>
+[GenerateSerializer, Immutable, Alias("grid.SessionAttached")]
+public sealed record SessionAttached
+{
+    /// <summary>New, resumed or expired. Expired: nothing was attached.</summary>
+    [Id(0)] public required WelcomeState State { get; init; }
+
+    /// <summary>The generation that fences: every later call of this socket carries it.</summary>
+    [Id(1)] public long Generation { get; init; }
+
+    /// <summary>The subscriptions and where each continues.</summary>
+    [Id(2)] public Dictionary<string, Position> Subscriptions { get; init; } = [];
+}
+
+/// <summary>What a socket reports of its session, at most every few seconds and when it closes.</summary>
+[GenerateSerializer, Immutable, Alias("grid.SessionCheckpoint")]
+public sealed record SessionCheckpoint
+{
+    /// <summary>The socket's generation.</summary>
+    [Id(0)] public required long Generation { get; init; }
+
+    /// <summary>The session's user, for a session whose state was lost.</summary>
+    [Id(1)] public required string User { get; init; }
+
+    /// <summary>The silo that holds the socket.</summary>
+    [Id(2)] public required SiloAddress Silo { get; init; }
+
+    /// <summary>All subscriptions with what the client has finished with.</summary>
+    [Id(3)] public required Dictionary<string, Position> Cursors { get; init; }
+
+    /// <summary>Whether the socket is gone: the session's window starts.</summary>
+    [Id(4)] public bool Detached { get; init; }
+}

@@ -1,0 +1,17 @@
+using Grid.Abstractions;
+
+namespace Grid.Server.Channels;
+
+/// <summary>
+/// Reads channels wherever they are kept: durable ones straight from the log, ephemeral ones through their grain, whose silo holds
+/// the messages.
+/// </summary>
+public interface IChannelReader
+{
+    /// <summary>Reads messages after an offset, oldest first; see <see cref="Log.IMessageLog.ReadAsync"/>.</summary>
+    ValueTask<ChannelPage> ReadAsync(
+        ChannelId channel, long after, int maxMessages, int maxBytes = 256 * 1024, CancellationToken cancellationToken = default);
+
+    /// <summary>Tells how far a channel reaches.</summary>
+    ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken = default);
+}

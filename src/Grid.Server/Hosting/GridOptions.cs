@@ -1,0 +1,70 @@
+namespace Grid.Server.Hosting;
+
+/// <summary>Grid's settings; bound from the configuration section <c>Grid</c> (environment: <c>Grid__Name</c>).</summary>
+public sealed class GridOptions
+{
+    /// <summary>The configuration section.</summary>
+    public const string Section = "Grid";
+
+    /// <summary>Where the embedded store lives. Default: <c>data</c> below the working folder. One process at a time can use it.</summary>
+    public string DataDirectory { get; set; } = "data";
+
+    /// <summary>The largest WebSocket frame read from a client, in bytes. Default: 65,536. A larger one closes the socket with 4504.</summary>
+    public int MaxFrameBytes { get; set; } = 64 * 1024;
+
+    /// <summary>How often an idle socket is pinged; after two intervals without a sign of life it is closed. Default: 15 s.</summary>
+    public TimeSpan Heartbeat { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long a new socket may take to say hello. Default: 10 s.</summary>
+    public TimeSpan HelloTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a session outlives its socket. Default: 5 minutes; up to 7 days.</summary>
+    public TimeSpan ResumeWindow { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>How often a session's cursors are written while they move. Default: 5 s.</summary>
+    public TimeSpan CheckpointInterval { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>The most subscriptions of a session. Default: 1,000.</summary>
+    public int MaxSubscriptionsPerSession { get; set; } = 1000;
+
+    /// <summary>
+    /// The most bytes waiting to be sent on a connection, default 256 KiB. Past it the connection's subscriptions fall back to
+    /// reading from the log as the socket drains (or to their namespace's policy). More rides out longer pauses at the price of memory.
+    /// </summary>
+    public int MaxOutboundBytes { get; set; } = 256 * 1024;
+
+    /// <summary>The most payload bytes of publishes that a connection may have unanswered, default 1 MiB; past it its socket is not read.</summary>
+    public int MaxInFlightPublishBytes { get; set; } = 1024 * 1024;
+
+    /// <summary>The most sockets that have not yet said hello. Default: 2,000. Further ones are refused with 503.</summary>
+    public int MaxPendingHellos { get; set; } = 2000;
+
+    /// <summary>The span over which a drain spreads its goaways. Default: 5 s.</summary>
+    public TimeSpan DrainSpan { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Policies by namespace; <c>default</c> serves every namespace that is not named.</summary>
+    public Dictionary<string, NamespacePolicy> Namespaces { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>What the first start makes.</summary>
+    public BootstrapOptions Bootstrap { get; } = new();
+
+    /// <summary>The playground page.</summary>
+    public PlaygroundOptions Playground { get; } = new();
+}
+
+/// <summary>What the first start on an empty store makes.</summary>
+public sealed class BootstrapOptions
+{
+    /// <summary>The API key of the tenant <c>default</c>. Without it one is generated and shown once.</summary>
+    public string? ApiKey { get; set; }
+}
+
+/// <summary>The playground page's settings.</summary>
+public sealed class PlaygroundOptions
+{
+    /// <summary>
+    /// Whether <c>/</c> serves the playground and gives its visitors tokens for the tenant <c>playground</c>. Default: null, which
+    /// means yes for visitors from this machine only. True: for everybody. False: not at all.
+    /// </summary>
+    public bool? Enabled { get; set; }
+}
