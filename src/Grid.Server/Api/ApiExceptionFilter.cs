@@ -1,4 +1,3 @@
-using Grid.Protocol;
 using Grid.Server.Log;
 using Grid.Server.Tenancy;
 using Microsoft.AspNetCore.Http;

@@ -110,7 +110,7 @@ internal static class ChannelEndpoints
                 foreach (var message in next.Messages)
                 {
                     if (message.Offset > head.Head || left == 0) break;
-                    MessageJson.Write(json, message);
+                    JsonWireCodec.WriteMessageItem(json, message);
                     (last, left) = (message.Offset, left - 1);
                 }
 

@@ -1,13 +1,12 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using Grid.Abstractions;
-using Grid.Protocol;
 
 namespace Grid.Server.Api;
 
 /// <summary>
-/// The body of a publish: one message or an array of them. Payloads are copied out of the body exactly as they came. Whatever is
+/// The body of a publish: one message or an array of them. Payloads are copied out of the body exactly as they came; a
+/// null in an optional member counts as left out. Whatever is
 /// wrong with any message refuses the whole request, so nothing of it is published.
 /// </summary>
 internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
@@ -28,10 +27,10 @@ internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
         var isArray = utf8.TrimStart(" \t\r\n"u8) is [(byte)'[', ..];
         var bytes = utf8;
         var drafts = new List<MessageDraft>(1);
-        var reader = JsonText.Reader(utf8, isArray ? 2 : 1);
+        var reader = BodyJson.Reader(utf8, isArray ? 2 : 1);
         try
         {
-            if (!reader.Read()) throw JsonText.Bad("The body is empty.");
+            if (!reader.Read()) throw BodyJson.Bad("The body is empty.");
             if (isArray)
             {
                 while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
@@ -41,18 +40,18 @@ internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
                     drafts.Add(ReadDraft(ref reader, bytes, maxMessageBytes, drafts.Count, idempotencyKey));
                 }
 
-                if (drafts.Count == 0) throw JsonText.Bad("The array is empty.");
+                if (drafts.Count == 0) throw BodyJson.Bad("The array is empty.");
             }
             else
             {
                 drafts.Add(ReadDraft(ref reader, bytes, maxMessageBytes, null, idempotencyKey));
             }
 
-            if (reader.Read()) throw JsonText.Bad("The body has something after its JSON value.");
+            if (reader.Read()) throw BodyJson.Bad("The body has something after its JSON value.");
         }
         catch (JsonException e)
         {
-            throw JsonText.Bad(JsonText.Describe(e));
+            throw BodyJson.Bad(BodyJson.Describe(e));
         }
 
         return new PublishBody([.. drafts], isArray);
@@ -62,7 +61,7 @@ internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
         ref Utf8JsonReader reader, ReadOnlySpan<byte> body, int maxMessageBytes, int? index, string? idempotencyKey)
     {
         var at = index is { } i ? string.Create(CultureInfo.InvariantCulture, $"Message {i}: ") : "";
-        if (reader.TokenType != JsonTokenType.StartObject) throw JsonText.Bad(at + "a message must be a JSON object.");
+        if (reader.TokenType != JsonTokenType.StartObject) throw BodyJson.Bad(at + "a message must be a JSON object.");
         byte[]? data = null, data64 = null;
         string? key = null, eventName = null;
         long? ifOffset = null;
@@ -71,7 +70,7 @@ internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
         {
             if (reader.ValueTextEquals("data"u8))
             {
-                JsonText.Once(ref seen, 1, at + "data");
+                BodyJson.Once(ref seen, 1, at + "data");
                 reader.Read();
                 var start = (int)reader.TokenStartIndex;
                 reader.Skip();
@@ -79,30 +78,30 @@ internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
             }
             else if (reader.ValueTextEquals("data64"u8))
             {
-                JsonText.Once(ref seen, 2, at + "data64");
+                BodyJson.Once(ref seen, 2, at + "data64");
                 reader.Read();
                 if (reader.TokenType == JsonTokenType.Null) continue;
                 if (reader.TokenType != JsonTokenType.String || !reader.TryGetBytesFromBase64(out data64))
-                    throw JsonText.Bad(at + "'data64' must be a string in base64.");
+                    throw BodyJson.Bad(at + "'data64' must be a string in base64.");
                 Bounded(data64, maxMessageBytes, at);
             }
             else if (reader.ValueTextEquals("key"u8))
             {
-                JsonText.Once(ref seen, 4, at + "key");
+                BodyJson.Once(ref seen, 4, at + "key");
                 reader.Read();
-                key = JsonText.TextOrNull(ref reader, at + "key");
+                key = BodyJson.TextOrNull(ref reader, at + "key");
             }
             else if (reader.ValueTextEquals("event"u8))
             {
-                JsonText.Once(ref seen, 8, at + "event");
+                BodyJson.Once(ref seen, 8, at + "event");
                 reader.Read();
-                eventName = JsonText.TextOrNull(ref reader, at + "event");
+                eventName = BodyJson.TextOrNull(ref reader, at + "event");
             }
             else if (reader.ValueTextEquals("ifOffset"u8))
             {
-                JsonText.Once(ref seen, 16, at + "ifOffset");
+                BodyJson.Once(ref seen, 16, at + "ifOffset");
                 reader.Read();
-                ifOffset = JsonText.WholeOrNull(ref reader, at + "ifOffset");
+                ifOffset = BodyJson.WholeOrNull(ref reader, at + "ifOffset");
             }
             else
             {
@@ -111,14 +110,14 @@ internal sealed record PublishBody(MessageDraft[] Drafts, bool IsArray)
             }
         }
 
-        if (data is null == data64 is null) throw JsonText.Bad(at + "a message has exactly one of 'data' and 'data64'.");
+        if (data is null == data64 is null) throw BodyJson.Bad(at + "a message has exactly one of 'data' and 'data64'.");
         if (index is null && key is not null && idempotencyKey is not null && key != idempotencyKey)
-            throw JsonText.Bad("'key' and the header Idempotency-Key differ.");
+            throw BodyJson.Bad("'key' and the header Idempotency-Key differ.");
         key ??= index is null || idempotencyKey is null ? idempotencyKey : string.Create(CultureInfo.InvariantCulture, $"{idempotencyKey}#{index}");
-        if (key is not null && (key.Length == 0 || Encoding.UTF8.GetByteCount(key) > Message.MaxKeyBytes))
-            throw JsonText.Bad($"{at}a key has 1 to {Message.MaxKeyBytes} bytes.");
-        if (eventName is { Length: 0 or > Message.MaxEventLength })
-            throw JsonText.Bad($"{at}'event' has 1 to {Message.MaxEventLength} characters.");
+        if (key is not null && !Message.IsValidKey(key))
+            throw BodyJson.Bad($"{at}a key has 1 to {Message.MaxKeyBytes} bytes and no control characters.");
+        if (eventName is not null && !Message.IsValidEvent(eventName))
+            throw BodyJson.Bad($"{at}'event' has 1 to {Message.MaxEventLength} characters and no control characters.");
         return new MessageDraft { Data = data ?? data64, IsBinary = data is null, Key = key, Event = eventName, IfOffset = ifOffset };
     }
 

@@ -1,5 +1,4 @@
 using System.Buffers;
-using Grid.Protocol;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 

@@ -17,16 +17,16 @@ internal sealed record TokenBody(string User, TimeSpan Lifetime, Capabilities Ca
     /// <exception cref="GridProblemException">The body is not valid.</exception>
     public static TokenBody Parse(ReadOnlySpan<byte> utf8)
     {
-        var reader = JsonText.Reader(utf8, 1);
+        var reader = BodyJson.Reader(utf8, 1);
         try
         {
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) throw JsonText.Bad("The body must be a JSON object.");
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) throw BodyJson.Bad("The body must be a JSON object.");
             var body = Read(ref reader);
-            return reader.Read() ? throw JsonText.Bad("The body has something after its JSON value.") : body;
+            return reader.Read() ? throw BodyJson.Bad("The body has something after its JSON value.") : body;
         }
         catch (JsonException e)
         {
-            throw JsonText.Bad(JsonText.Describe(e));
+            throw BodyJson.Bad(BodyJson.Describe(e));
         }
     }
 
@@ -40,19 +40,19 @@ internal sealed record TokenBody(string User, TimeSpan Lifetime, Capabilities Ca
         {
             if (reader.ValueTextEquals("user"u8))
             {
-                JsonText.Once(ref seen, 1, "user");
+                BodyJson.Once(ref seen, 1, "user");
                 reader.Read();
-                user = JsonText.TextOrNull(ref reader, "user");
+                user = BodyJson.TextOrNull(ref reader, "user");
             }
             else if (reader.ValueTextEquals("ttlSeconds"u8))
             {
-                JsonText.Once(ref seen, 2, "ttlSeconds");
+                BodyJson.Once(ref seen, 2, "ttlSeconds");
                 reader.Read();
-                ttl = JsonText.WholeOrNull(ref reader, "ttlSeconds");
+                ttl = BodyJson.WholeOrNull(ref reader, "ttlSeconds");
             }
             else if (reader.ValueTextEquals("capabilities"u8))
             {
-                JsonText.Once(ref seen, 4, "capabilities");
+                BodyJson.Once(ref seen, 4, "capabilities");
                 reader.Read();
                 capabilities = ReadCapabilities(ref reader);
             }
@@ -63,24 +63,24 @@ internal sealed record TokenBody(string User, TimeSpan Lifetime, Capabilities Ca
             }
         }
 
-        if (!UserName.IsValid(user)) throw JsonText.Bad($"'user' must have 1 to {UserName.MaxLength} characters and no control characters.");
-        if (capabilities is null) throw JsonText.Bad("'capabilities' is missing: a token allows nothing that it does not name.");
+        if (!UserName.IsValid(user)) throw BodyJson.Bad($"'user' must have 1 to {UserName.MaxLength} characters and no control characters.");
+        if (capabilities is null) throw BodyJson.Bad("'capabilities' is missing: a token allows nothing that it does not name.");
         var most = (long)ClientTokens.MaxLifetime.TotalSeconds;
-        if (ttl is < 1 || ttl > most) throw JsonText.Bad($"'ttlSeconds' must be from 1 to {most} (30 days).");
+        if (ttl is < 1 || ttl > most) throw BodyJson.Bad($"'ttlSeconds' must be from 1 to {most} (30 days).");
         return new TokenBody(user!, ttl is { } seconds ? TimeSpan.FromSeconds(seconds) : DefaultLifetime, capabilities);
     }
 
     private static Capabilities ReadCapabilities(ref Utf8JsonReader reader)
     {
-        if (reader.TokenType != JsonTokenType.StartObject) throw JsonText.Bad("'capabilities' must be an object.");
+        if (reader.TokenType != JsonTokenType.StartObject) throw BodyJson.Bad("'capabilities' must be an object.");
         var grants = new Dictionary<string, Capability>(StringComparer.Ordinal);
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             var pattern = reader.HasValueSequence || reader.ValueSpan.Length > 6 * (ChannelName.MaxLength + 1) ? "" : PatternOf(ref reader);
-            if (!ChannelName.IsValidPattern(pattern)) throw JsonText.Bad("A capability must name a channel, or a prefix ending in *.");
-            if (grants.Count == Capabilities.MaxPatterns) throw JsonText.Bad($"At most {Capabilities.MaxPatterns} channel patterns are allowed.");
+            if (!ChannelName.IsValidPattern(pattern)) throw BodyJson.Bad("A capability must name a channel, or a prefix ending in *.");
+            if (grants.Count == Capabilities.MaxPatterns) throw BodyJson.Bad($"At most {Capabilities.MaxPatterns} channel patterns are allowed.");
             reader.Read();
-            if (!grants.TryAdd(pattern, ReadNames(ref reader, pattern))) throw JsonText.Bad($"The capability '{pattern}' is given twice.");
+            if (!grants.TryAdd(pattern, ReadNames(ref reader, pattern))) throw BodyJson.Bad($"The capability '{pattern}' is given twice.");
         }
 
         return new Capabilities(grants);
@@ -101,14 +101,14 @@ internal sealed record TokenBody(string User, TimeSpan Lifetime, Capabilities Ca
 
     private static Capability ReadNames(ref Utf8JsonReader reader, string pattern)
     {
-        if (reader.TokenType != JsonTokenType.StartArray) throw JsonText.Bad($"The capability '{pattern}' must be an array of: {CapabilityNames.All}.");
+        if (reader.TokenType != JsonTokenType.StartArray) throw BodyJson.Bad($"The capability '{pattern}' must be an array of: {CapabilityNames.All}.");
         var granted = Capability.None;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.String
-                || JsonText.TextOrNull(ref reader, "capabilities") is not { } name
+                || BodyJson.TextOrNull(ref reader, "capabilities") is not { } name
                 || !CapabilityNames.TryParse(name, out var one))
-                throw JsonText.Bad($"The capability '{pattern}' must be an array of: {CapabilityNames.All}.");
+                throw BodyJson.Bad($"The capability '{pattern}' must be an array of: {CapabilityNames.All}.");
             granted |= one;
         }
 

@@ -1,4 +1,3 @@
-using Grid.Protocol;
 using Grid.Server.Tenancy;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;

@@ -5,7 +5,7 @@ using Grid.Protocol;
 namespace Grid.Server.Api;
 
 /// <summary>What the hand-written readers of request bodies share. They end a bad body by <see cref="GridProblemException"/>.</summary>
-internal static class JsonText
+internal static class BodyJson
 {
     /// <summary>A reader over a whole body that may nest <paramref name="levels"/> deeper than a payload may.</summary>
     public static Utf8JsonReader Reader(ReadOnlySpan<byte> utf8, int levels)
