@@ -19,6 +19,11 @@ export class Breaker {
     byId('offline').addEventListener('click', () => (link.tap.offline ? this.#goOnline() : this.#goOffline()));
     link.addEventListener('state', () => this.#stateChanged());
     link.addEventListener('welcome', ({ detail }) => this.#welcomed(detail));
+    link.addEventListener('frame', ({ detail: { direction, body } }) => {
+      if (direction === 'in' && body.type === 'subscribed') {
+        this.#noteHead(body);
+      }
+    });
     link.ledger.addEventListener('change', () => this.#check());
   }
 
@@ -34,13 +39,13 @@ export class Breaker {
   }
 
   #cut() {
-    this.#begin('You cut the socket');
+    this.#begin('cut');
     this.#say('busy', 'Socket cut. The client reconnects and names the last offset it has seen…');
     this.#link.tap.cut();
   }
 
   #goOffline() {
-    this.#begin('You went offline');
+    this.#begin('offline');
     this.#onlineAt = performance.now() + offlineMs;
     this.#link.tap.goOffline();
     this.#say('busy', 'Offline. Go on drawing and chatting: it waits in this tab, and the others\' messages wait on the server.');
@@ -73,20 +78,19 @@ export class Breaker {
     byId('cut').disabled = !usable;
     byId('offline').disabled = !usable && !this.#link.tap.offline;
     if (state === 'reconnecting' && this.#outage === undefined) {
-      this.#begin('The connection was lost');
+      this.#begin('lost');
       this.#say('busy', 'The connection was lost. This page keeps trying, and goes on from the last offset it has seen.');
       this.#tell('lost');
     }
     this.#check();
   }
 
-  #begin(cause) {
+  #begin(how) {
     // A second break within one outage belongs to it.
     this.#outage ??= {
-      cause,
+      how,
       since: performance.now(),
       before: this.#link.ledger.totals(),
-      waiting: this.#link.waiting,
     };
   }
 
@@ -98,11 +102,25 @@ export class Breaker {
     outage.tookMs = performance.now() - outage.since;
     outage.expired = state !== 'resumed';
     outage.sent = this.#link.waiting;
-    const durable = (subscriptions ?? []).filter(({ channel }) => this.#link.ledger.get(channel)?.durable);
-    outage.heads = durable.map(({ channel, epoch, head }) => ({ channel, epoch, head }));
-    outage.caughtUp = durable.reduce((sum, { head, cursor }) => sum + Math.max(0, head - cursor), 0);
+    outage.caughtUp = 0;
+    outage.heads = new Map();
+    outage.durable = this.#link.ledger.channels.filter(({ durable }) => durable).map(({ channel }) => channel);
+    for (const subscription of subscriptions ?? []) {
+      this.#noteHead(subscription);
+    }
     this.#tell('back', outage.expired ? 'It came back, without the session: a new one was made' : undefined);
     // The state `connected` follows, and with it the first check.
+  }
+
+  /** Where a channel ended when the connection came back: told by the welcome, or by the answer to a new subscription. */
+  #noteHead({ channel, epoch, head, cursor }) {
+    const outage = this.#outage;
+    if (outage?.durable?.includes(channel)) {
+      outage.heads.set(channel, { epoch, head });
+      outage.caughtUp += Math.max(0, head - cursor);
+      // After the client has worked on the frame, for there may be nothing to catch up with.
+      setTimeout(() => this.#check());
+    }
   }
 
   /** The outage is over when every channel has been read up to where the server said it ended. */
@@ -111,7 +129,11 @@ export class Breaker {
     if (outage?.heads === undefined || this.#link.state !== 'connected' || this.#link.waiting > 0) {
       return;
     }
-    const whole = outage.heads.every(({ channel, head }) => (this.#link.ledger.get(channel)?.cursor ?? 0) >= head);
+    const whole = outage.durable.every((channel) => {
+      const end = outage.heads.get(channel);
+      const entry = this.#link.ledger.get(channel);
+      return end !== undefined && entry.epoch === end.epoch && entry.cursor >= end.head;
+    });
     if (!whole) {
       return;
     }

@@ -5,7 +5,7 @@ const port = location.port || (location.protocol === 'https:' ? '443' : '80');
 const kills = [
   ['Linux, macOS', `kill -9 $(lsof -t -iTCP:${port} -sTCP:LISTEN)`],
   ['Windows (PowerShell)', `Stop-Process -Force -Id (Get-NetTCPConnection -LocalPort ${port} -State Listen).OwningProcess`],
-  ['Docker', 'docker kill --signal KILL grid'],
+  ['Docker, by your container\'s name', 'docker kill --signal KILL grid'],
 ];
 const starts = [
   ['Source folder', `dotnet run -c Release --project src/Grid.Host --urls http://localhost:${port}`],

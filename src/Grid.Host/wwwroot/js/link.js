@@ -97,14 +97,21 @@ export class Link extends EventTarget {
       },
       // One message that this page cannot show must not end the subscription.
       onError: (error) => {
-        console.error(error);
+        if (error.code === 'handler_failed') {
+          console.error(error);
+        }
         return 'skip';
       },
     });
     subscription.ready.then(() => {
       this.ledger.start(channel, subscription.epoch, subscription.cursor);
       onReady?.();
-    }, (error) => this.#problem(error.code, `${channel}: ${error.message}`));
+    }, (error) => {
+      // The end of the whole client is told once, by its state.
+      if (this.state !== 'closed') {
+        this.#problem(error.code, `${channel}: ${error.message}`);
+      }
+    });
   }
 
   /** Publishes and resolves when the server has it on disk; while there is no connection it waits for one. */

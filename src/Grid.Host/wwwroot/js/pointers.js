@@ -160,7 +160,7 @@ export class Pointers {
       return;
     }
     this.#listed = signature;
-    const chip = (name, colour, you) => el('li', { class: `person ink-${colour}` }, el('i', {}), el('bdi', {}, name), you ? ' (you)' : '');
+    const chip = (name, colour, you) => el('li', { class: `person ink-${colour}` }, el('i', {}), el('bdi', {}, name), you ? '(you)' : '');
     const chips = [chip(this.#identity.name, this.#identity.colour, true)];
     for (const { name, colour } of others.slice(0, shownPeople)) {
       chips.push(chip(name, colour, false));

@@ -1,8 +1,10 @@
-import { byId, duration, el, setText } from './dom.js';
+import { byId, count, duration, el, setText } from './dom.js';
 import { short } from './frames.js';
 
 /** How long "resumed" stays in the pill, in milliseconds. */
 const resumedMs = 5_000;
+/** How long a banner stays that tells of something the page overcomes by itself, in milliseconds. */
+const passingMs = 12_000;
 
 /** The pill and the proof panel: what state this tab is in, and what its ledger says. */
 export class Status {
@@ -89,6 +91,7 @@ export class Status {
 /** The banner: what went wrong, in plain words, and what to do about it. */
 export class Banner {
   #kind;
+  #timer;
 
   constructor(link) {
     link.addEventListener('problem', ({ detail }) => this.show(detail));
@@ -110,13 +113,18 @@ export class Banner {
     setText(byId('banner-action'), this.#passes() ? 'Dismiss' : 'Try again');
     byId('banner').dataset.kind = kind;
     byId('banner').hidden = false;
+    clearTimeout(this.#timer);
+    if (this.#passes() && kind !== 'unreachable') {
+      this.#timer = setTimeout(() => this.#hide(), passingMs);
+    }
   }
 
   #passes() {
-    return !['disabled', 'sdk', 'closed', 'superseded'].includes(this.#kind);
+    return !['disabled', 'sdk', 'closed'].includes(this.#kind);
   }
 
   #hide() {
+    clearTimeout(this.#timer);
     this.#kind = undefined;
     byId('banner').hidden = true;
   }
@@ -145,16 +153,29 @@ function words(kind, message, closeCode) {
   }
 }
 
-/** What a break cost, in one sentence. */
-export function verdict({ tookMs, caughtUp, sent, gaps, repeats, expired }) {
+/**
+ * What a break cost, in one sentence or three.
+ * @param {{how: 'cut' | 'offline' | 'lost', expired: boolean, tookMs: number, caughtUp: number, sent: number, gaps: number, repeats: number}} outage
+ */
+export function verdict({ how, expired, tookMs, caughtUp, sent, gaps, repeats }) {
+  const took = duration(tookMs);
+  const session = expired ? 'Back with a new session' : 'Resumed';
+  const sentences = [{
+    cut: `${session} in ${took}.`,
+    offline: `${session} ${took} after coming back online.`,
+    lost: `${session} after an outage of ${took}.`,
+  }[how]];
   const parts = [];
   if (caughtUp > 0) {
-    parts.push(`${caughtUp.toLocaleString('en')} came meanwhile`);
+    parts.push(`${count(caughtUp, 'message')} caught up`);
   }
   if (sent > 0) {
-    parts.push(`${sent.toLocaleString('en')} of yours waited and went out`);
+    parts.push(`${sent} of yours had waited and went out`);
   }
-  const whole = gaps === 0 && repeats === 0 ? 'Nothing lost, nothing repeated.' : `Gaps: ${gaps}. Repeats: ${repeats}.`;
-  const how = expired ? 'Back with a new session' : 'Resumed';
-  return `${how} in ${duration(tookMs)}. ${parts.length > 0 ? `${parts.join(', ')}. ` : ''}${whole}`;
+  if (parts.length > 0) {
+    const text = parts.join(', ');
+    sentences.push(`${text[0].toUpperCase()}${text.slice(1)}.`);
+  }
+  sentences.push(gaps === 0 && repeats === 0 ? 'Nothing lost, nothing repeated.' : `Gaps: ${gaps}, repeats: ${repeats}.`);
+  return sentences.join(' ');
 }

@@ -5,8 +5,6 @@
 export class Tap {
   #sockets = new Set();
   #offline = false;
-  /** Sockets opened so far. */
-  opened = 0;
 
   get offline() {
     return this.#offline;
@@ -43,14 +41,12 @@ class TappedSocket {
   onmessage = null;
   onclose = null;
   onerror = null;
-  #tap;
   #sockets;
   #url;
   #protocols;
   #raw;
 
   constructor(tap, sockets, url, protocols) {
-    this.#tap = tap;
     this.#sockets = sockets;
     this.#url = url;
     this.#protocols = protocols;
@@ -69,7 +65,6 @@ class TappedSocket {
     if (this.#raw !== undefined) {
       return;
     }
-    this.#tap.opened++;
     const raw = new WebSocket(this.#url, this.#protocols);
     this.#raw = raw;
     raw.onopen = (event) => this.onopen?.(event);
