@@ -3,7 +3,8 @@
  *
  *   state-pill      data-state: connecting, connected, reconnecting, resumed (5 s, then connected), draining, offline, closed
  *   session-id      the session's first 8 characters; the whole id in `title`
- *   gaps, repeats, resumes, messages      counters of this tab, over the durable channels, as text
+ *   gaps, repeats, resumes, messages      counters of this tab, over the durable channels, as text; "resumed" in the pill
+ *                   passes, so wait for `resumes` or `outcome` instead
  *   cursors, cursor-board, cursor-chat, cursor-pointer    the table of cursors and its cells
  *   outcome         the account of the last break; data-mood busy | good | bad, then data-resume-ms, data-caught-up,
  *                   data-gaps, data-repeats

@@ -84,6 +84,7 @@ export class Board {
       trail.points.push(place);
     }
     trail.colour = colour;
+    byId('board-hint').hidden = true;
     trail.seen = performance.now();
     this.#refresh();
     setTimeout(() => this.#refresh(), trailMs + 50);

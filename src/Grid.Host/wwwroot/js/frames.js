@@ -28,8 +28,7 @@ export class Frames {
 
   #take({ direction, text, at, body }) {
     this.#total++;
-    if (!this.#withPointers.checked && String(body.channel ?? '').startsWith('pointer:')
-      && (body.type === 'message' || body.type === 'publish')) {
+    if (!this.#withPointers.checked && ofPointers(body)) {
       this.#refresh();
       return;
     }
@@ -63,6 +62,12 @@ export class Frames {
       this.#list.lastElementChild.remove();
     }
   }
+}
+
+/** Whether a frame is of the many that move pointers, which would push all others out of the strip. */
+function ofPointers({ type, channel, cursors }) {
+  const channels = type === 'ack' ? Object.keys(cursors ?? {}) : type === 'message' || type === 'publish' ? [String(channel)] : [];
+  return channels.length > 0 && channels.every((name) => name.startsWith('pointer:'));
 }
 
 /** One frame; its whole text is made only when somebody opens it. */
