@@ -71,8 +71,8 @@ interface Lane {
   readonly entries: Set<Entry>;
   /** The latest publish that the server has stored; ids rise with the order of the calls. */
   lastStored: number;
-  /** How many are refused for a while: until they are sent again, nothing later is sent. */
-  refused: number;
+  /** Something was refused for a while: until it is stored, nothing later is sent. */
+  held: boolean;
   readonly backoff: Backoff;
   readonly retry: Timer;
 }
@@ -163,7 +163,7 @@ export class Publisher {
     for (const lane of [...this.#lanes.values()]) {
       lane.retry.cancel();
       this.#rejectOvertaken(lane);
-      lane.refused = 0;
+      lane.held = false;
       for (const entry of lane.entries) {
         entry.state = 'waiting';
       }
@@ -215,7 +215,7 @@ export class Publisher {
         channel,
         entries: new Set(),
         lastStored: -1,
-        refused: 0,
+        held: false,
         backoff: new Backoff(retryMinMs, retryMaxMs, this.#options.random),
         retry: new Timer(this.#options.clock),
       };
@@ -226,7 +226,7 @@ export class Publisher {
 
   #send(entry: Entry): void {
     const connection = this.#connection;
-    if (connection === undefined || entry.state !== 'waiting' || entry.lane.refused > 0) {
+    if (connection === undefined || entry.state !== 'waiting' || entry.lane.held) {
       return;
     }
     if (exceedsBytes(entry.frame, connection.maxFrameBytes)) {
@@ -253,7 +253,7 @@ export class Publisher {
       if (passes && lane.lastStored < entry.id) {
         entry.state = 'refused';
         entry.error = error;
-        lane.refused++;
+        lane.held = true;
       } else {
         this.#reject(entry, error);
       }
@@ -264,37 +264,47 @@ export class Publisher {
   }
 
   /**
-   * What was refused for a while is sent again when nothing of the lane is under way any more. If a later one was stored
-   * meanwhile, sending the earlier one would turn the order around: it is rejected instead.
+   * What was refused for a while is sent again when nothing of the lane is under way any more, the first of it alone: only when
+   * that is stored does the rest follow. If a later one was stored meanwhile, sending the earlier one would turn the order
+   * around: it is rejected instead.
    */
   #settleLane(lane: Lane): void {
-    if (lane.refused === 0) {
+    if (!lane.held) {
       return;
     }
     let retryAfterMs = 0;
-    let underWay = false;
+    let refused = false;
     for (const entry of [...lane.entries]) {
+      if (entry.state === 'sent') {
+        return;
+      }
       if (entry.state === 'refused' && entry.id < lane.lastStored) {
-        lane.refused--;
         this.#reject(entry, entry.error as GridError);
       } else if (entry.state === 'refused') {
+        refused = true;
         retryAfterMs = Math.max(retryAfterMs, entry.error?.retryAfterMs ?? 0);
-      } else if (entry.state === 'sent') {
-        underWay = true;
       }
     }
-    if (!underWay && !lane.retry.armed) {
-      lane.retry.arm(Math.max(retryAfterMs, lane.backoff.next()), () => this.#sendAgain(lane));
+    if (!refused) {
+      lane.held = false;
+      lane.retry.cancel();
+      for (const entry of [...lane.entries]) {
+        this.#send(entry);
+      }
+    } else if (!lane.retry.armed) {
+      lane.retry.arm(Math.max(retryAfterMs, lane.backoff.next()), () => this.#probe(lane));
     }
   }
 
-  #sendAgain(lane: Lane): void {
-    lane.refused = 0;
-    for (const entry of [...lane.entries]) {
-      if (entry.state === 'refused') {
-        entry.state = 'waiting';
-      }
-      this.#send(entry);
+  #probe(lane: Lane): void {
+    for (const entry of lane.entries) {
+      entry.state = 'waiting';
+    }
+    const first = lane.entries.values().next().value;
+    if (first !== undefined) {
+      lane.held = false;
+      this.#send(first);
+      lane.held = true;
     }
   }
 
@@ -331,22 +341,14 @@ export class Publisher {
   #expire(entry: Entry): void {
     const { lane } = entry;
     this.#connection?.forget(entry.id);
-    if (entry.state === 'refused') {
-      lane.refused--;
-    }
     this.#reject(entry, new GridError('timeout', entry.everSent
       ? `No answer in ${this.#options.timeoutMs} ms: the message may have been stored.`
       : `Not sent within ${this.#options.timeoutMs} ms: there was no connection.`, {
       channel: lane.channel, outcomeUnknown: entry.everSent,
       ...(entry.error === undefined ? {} : { cause: entry.error }),
     }));
-    if (lane.refused > 0) {
-      this.#settleLane(lane);
-    } else if (this.#lanes.get(lane.channel) === lane) {
-      // With the refused one gone, what it held back may go.
-      lane.retry.cancel();
-      this.#sendAgain(lane);
-    }
+    // With it gone, what it held back may go.
+    this.#settleLane(lane);
   }
 
   #reject(entry: Entry, error: GridError): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Backoff } from '../dist/backoff.js';
 import { fromBase64, toBase64 } from '../dist/base64.js';
+import { Emitter } from '../dist/emitter.js';
 import { exceedsBytes, isChannelName, mayReconnect, parseFrame, redact, utf8Length } from '../dist/frames.js';
 import { Queue } from '../dist/queue.js';
 import { jwtExpiry } from '../dist/token.js';
@@ -109,4 +110,21 @@ test('the expiry of a JWT is read, and nothing else is mistaken for one', () => 
   for (const other of ['', 'opaque', 'a.b.c', jwt({}), jwt({ exp: 'soon' })]) {
     assert.equal(jwtExpiry(other, now), undefined);
   }
+});
+
+test('what a listener throws does not stop the others, and does not vanish', (t) => {
+  const tasks: (() => void)[] = [];
+  t.mock.method(globalThis, 'setTimeout', (task: () => void) => tasks.push(task));
+  const emitter = new Emitter<{ tick: number }>();
+  const heard: number[] = [];
+  emitter.on('tick', () => {
+    throw new Error('of the listener');
+  });
+  const stop = emitter.on('tick', (n) => heard.push(n));
+  emitter.emit('tick', 1);
+  stop();
+  emitter.emit('tick', 2);
+  assert.deepEqual(heard, [1]);
+  assert.equal(tasks.length, 2);
+  assert.throws(() => tasks[0]?.(), /of the listener/);
 });
