@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.Http.Headers;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Grid.Protocol;
 
@@ -140,7 +141,7 @@ public sealed class GridServerClient
         At = item.GetProperty("at").GetInt64(),
         Payload = item.TryGetProperty("data64", out var bytes)
             ? Payload.Binary(bytes.GetBytesFromBase64())
-            : Payload.Json(JsonSerializer.SerializeToUtf8Bytes(item.GetProperty("data"), JsonElementInfo.Default.JsonElement)),
+            : Payload.Json(JsonMarshal.GetRawUtf8Value(item.GetProperty("data")).ToArray()),
         Key = Text(item, "key"),
         Event = Text(item, "event"),
         From = Text(item, "from"),
@@ -225,7 +226,3 @@ public sealed class GridServerClient
         };
     }
 }
-
-/// <summary>Writes JSON elements without reflection.</summary>
-[System.Text.Json.Serialization.JsonSerializable(typeof(JsonElement))]
-internal sealed partial class JsonElementInfo : System.Text.Json.Serialization.JsonSerializerContext;
