@@ -28,8 +28,8 @@ internal static class HostRunner
 
             // What goes wrong at the start is said once, in plain words, below; not a second time with a stack trace.
             var started = false;
-            builder.Logging.AddFilter((category, level) => started || category is not
-                ("Microsoft.Extensions.Hosting.Internal.Host" or "Microsoft.AspNetCore.Server.Kestrel"));
+            foreach (var category in (string[])["Microsoft.Extensions.Hosting.Internal.Host", "Microsoft.AspNetCore.Server.Kestrel"])
+                builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);
             app.Services.OpenGridStore();
