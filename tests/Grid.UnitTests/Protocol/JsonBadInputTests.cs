@@ -235,7 +235,7 @@ public class JsonBadInputTests
             var cursors = Enumerable.Range(0, count).Select(i => $"\"c:{i}\":{i}");
             return "{\"type\":\"ack\",\"cursors\":{" + string.Join(",", cursors) + "}}";
         }
-        Assert.Equal(WireLimits.MaxCursors, Assert.IsType<AckFrame>(Client(Ack(WireLimits.MaxCursors))).Cursors.Count);
+        Assert.Equal(WireLimits.MaxCursors, Assert.IsType<AckFrame>(FromClient(Ack(WireLimits.MaxCursors))).Cursors.Count);
         Assert.Equal(DecodeStatus.BadFrame, JsonWireCodec.Instance.DecodeClient(Utf8(Ack(WireLimits.MaxCursors + 1))).Status);
     }
 
@@ -245,11 +245,11 @@ public class JsonBadInputTests
         var key = new string('é', Message.MaxKeyBytes / 2);
         var name = new string('é', Message.MaxEventLength);
         var channel = new string('c', ChannelName.MaxLength);
-        var frame = Assert.IsType<PublishFrame>(Client(
+        var frame = Assert.IsType<PublishFrame>(FromClient(
             $$"""{"type":"publish","channel":"{{channel}}","data":1,"key":"{{key}}","event":"{{name}}","ifOffset":9007199254740991}"""));
         Assert.Equal((channel, key, name, WireLimits.MaxId), (frame.Channel, frame.Key, frame.Event, frame.IfOffset));
         var token = new string('t', WireLimits.MaxTokenLength);
-        Assert.Equal(token, Assert.IsType<HelloFrame>(Client($$"""{"type":"hello","token":"{{token}}"}""")).Token);
+        Assert.Equal(token, Assert.IsType<HelloFrame>(FromClient($$"""{"type":"hello","token":"{{token}}"}""")).Token);
     }
 
     [Fact]

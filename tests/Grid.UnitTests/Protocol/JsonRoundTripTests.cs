@@ -13,10 +13,10 @@ public class JsonRoundTripTests
     private static readonly JsonWireCodec Codec = JsonWireCodec.Instance;
 
     [Property(Arbitrary = [typeof(FrameGenerators)], MaxTest = 2000)]
-    public void Client_frames_come_back_as_they_went(ClientFrame frame) => Assert.Equal(Describe(frame), Describe(Client(Encode(frame))));
+    public void Client_frames_come_back_as_they_went(ClientFrame frame) => Assert.Equal(Describe(frame), Describe(FromClient(Encode(frame))));
 
     [Property(Arbitrary = [typeof(FrameGenerators)], MaxTest = 2000)]
-    public void Server_frames_come_back_as_they_went(ServerFrame frame) => Assert.Equal(Describe(frame), Describe(Server(Encode(frame))));
+    public void Server_frames_come_back_as_they_went(ServerFrame frame) => Assert.Equal(Describe(frame), Describe(FromServer(Encode(frame))));
 
     [Property(Arbitrary = [typeof(FrameGenerators)], MaxTest = 1000)]
     public void Both_ways_of_writing_a_message_agree(Message message)
@@ -45,7 +45,7 @@ public class JsonRoundTripTests
         bytes =>
         {
             var decoded = Codec.DecodeClient(bytes);
-            if (decoded.Frame is { } frame) Assert.Equal(Describe(frame), Describe(Client(Encode(frame))));
+            if (decoded.Frame is { } frame) Assert.Equal(Describe(frame), Describe(FromClient(Encode(frame))));
             Check(decoded);
             return decoded.Status;
         });
@@ -59,7 +59,7 @@ public class JsonRoundTripTests
         bytes =>
         {
             var decoded = Codec.DecodeServer(bytes);
-            if (decoded.Frame is { } frame) Assert.Equal(Describe(frame), Describe(Server(Encode(frame))));
+            if (decoded.Frame is { } frame) Assert.Equal(Describe(frame), Describe(FromServer(Encode(frame))));
             Check(decoded);
             return decoded.Status;
         });

@@ -78,7 +78,7 @@ public class JsonServerFrameTests
     [MemberData(nameof(Contract))]
     public void Reads_and_writes_the_frames_of_the_contract(string json, string meaning)
     {
-        var frame = Server(json);
+        var frame = FromServer(json);
         Assert.Equal(meaning, Describe(frame));
         Assert.Equal(json, Encode(frame));
     }
@@ -94,7 +94,7 @@ public class JsonServerFrameTests
         "PublishedFrame { Id = , Channel = a, Epoch = E, Offset = 1, Duplicate = False }")]
     [InlineData("""{"type":"authorized","expiresAt":"2026-11-23T12:30:00.5+02:00"}""",
         "AuthorizedFrame { Id = , ExpiresAt = 11/23/2026 12:30:00 +02:00 }")]
-    public void Accepts_what_newer_servers_send(string json, string meaning) => Assert.Equal(meaning, Describe(Server(json)));
+    public void Accepts_what_newer_servers_send(string json, string meaning) => Assert.Equal(meaning, Describe(FromServer(json)));
 
     [Theory]
     [InlineData("""{"type":"newer","id":7}""", 7L)]
@@ -139,7 +139,7 @@ public class JsonServerFrameTests
 
     [Fact]
     public void Writes_half_a_surrogate_pair_as_the_replacement_character() =>
-        Assert.Equal("\uFFFD", Assert.IsType<GoAwayFrame>(Server(Encode(new GoAwayFrame("\ud800", 1)))).Reason);
+        Assert.Equal("\uFFFD", Assert.IsType<GoAwayFrame>(FromServer(Encode(new GoAwayFrame("\ud800", 1)))).Reason);
 
     [Fact]
     public void A_message_item_is_the_frame_without_its_type()
