@@ -223,7 +223,9 @@ public sealed partial class GridClient
                 if (_publishes.TryRemove(publish.Id, Now, out _)) publish.Answer.TrySetException(TooLarge(publish.Channel));
             }
 
-            return link.Ephemeral.TryDequeue(out var ephemeral) ? ephemeral : null;
+            // Not a conditional expression: its null would be an empty frame, because arrays convert to memory.
+            if (link.Ephemeral.TryDequeue(out var ephemeral)) return ephemeral;
+            return null;
         }
     }
 

@@ -116,7 +116,7 @@ public sealed partial class GridClient
     {
         lock (Gate)
         {
-            if (!_publishes.TryRemove(publish.Id, Now, out _)) return;
+            if (!_publishes.TryAbandon(publish.Id, Now, out _)) return;
             publish.Answer.TrySetCanceled(cancellationToken);
             AfterPublishes();
         }
