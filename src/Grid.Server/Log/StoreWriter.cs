@@ -57,6 +57,9 @@ internal sealed partial class StoreWriter
     /// <summary>Called on the writer's thread after a failed write: whatever is remembered of the database may be wrong.</summary>
     public Action? Forget { get; set; }
 
+    /// <summary>Groups begun so far.</summary>
+    public long Groups => _group.Number;
+
     /// <summary>Starts the loop.</summary>
     public void Start() => _thread.Start();
 
