@@ -1,0 +1,431 @@
+using System.Net.Sockets;
+using System.Net.WebSockets;
+using System.Text;
+using System.Text.Json;
+using System.Threading.Channels;
+
+namespace Grid.Testing.Wire;
+
+/// <summary>
+/// A WebSocket client written from the wire contract alone, sharing nothing with the server's code, so that a mistake in the server's
+/// codec is not repeated here. It records every frame in order; waits fail with the transcript.
+/// </summary>
+public sealed class RawClient : IAsyncDisposable
+{
+    private readonly ClientWebSocket _socket = new();
+    private readonly RawClientOptions _options;
+    private readonly Lock _gate = new();
+    private readonly List<RawFrame> _frames = [];
+    private readonly List<string> _notes = [];
+    private readonly List<(Func<RawFrame, bool> Match, TaskCompletionSource<RawFrame> Found)> _waiters = [];
+    private readonly Dictionary<long, TaskCompletionSource<RawFrame>> _replies = [];
+    private readonly Channel<string> _outgoing = Channel.CreateUnbounded<string>(new() { SingleReader = true });
+    private readonly TaskCompletionSource<RawClose> _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource _mayRead = CompletedGate();
+    private Socket? _tcp;
+    private long _nextId;
+    private long _count;
+    private int _consumed;
+    private Task _reading = Task.CompletedTask;
+    private Task _writing = Task.CompletedTask;
+
+    private RawClient(RawClientOptions options) => _options = options;
+
+    /// <summary>Completes when the connection has ended, with how.</summary>
+    public Task<RawClose> Closed => _closed.Task;
+
+    /// <summary>What <c>welcome</c> said; null before it.</summary>
+    public RawWelcome? Welcome { get; private set; }
+
+    /// <summary>The subprotocol that the server chose.</summary>
+    public string? Subprotocol => _socket.SubProtocol;
+
+    /// <summary>The next request number.</summary>
+    public long NextId() => Interlocked.Increment(ref _nextId);
+
+    /// <summary>A copy of the frames kept so far.</summary>
+    public IReadOnlyList<RawFrame> Frames
+    {
+        get
+        {
+            lock (_gate) return [.. _frames];
+        }
+    }
+
+    /// <summary>Opens a socket to <c>/v1/ws</c> of a host, without saying hello.</summary>
+    /// <exception cref="WebSocketException">The upgrade was refused.</exception>
+    public static async Task<RawClient> ConnectAsync(Uri host, RawClientOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(host);
+        var client = new RawClient(options ?? new RawClientOptions());
+        try
+        {
+            await client.OpenSocketAsync(host).ConfigureAwait(false);
+            return client;
+        }
+        catch
+        {
+            client._socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Opens a socket, says hello and waits for the welcome.</summary>
+    public static async Task<RawClient> OpenAsync(Uri host, RawClientOptions options, RawResume? resume = null)
+    {
+        var client = await ConnectAsync(host, options).ConfigureAwait(false);
+        try
+        {
+            await client.HelloAsync(resume).ConfigureAwait(false);
+            return client;
+        }
+        catch
+        {
+            await client.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Says hello and waits for the welcome.</summary>
+    public async Task<RawWelcome> HelloAsync(RawResume? resume = null)
+    {
+        Send(ClientFrames.Hello(_options.TokenPlace == TokenPlace.Hello ? _options.Token : null, _options.Name, resume));
+        var frame = await WaitAsync(f => f.Type == "welcome", "welcome").ConfigureAwait(false);
+        return Welcome ??= new RawWelcome(frame);
+    }
+
+    /// <summary>Queues a text frame; frames leave in the order of these calls.</summary>
+    public void Send(string text) => _outgoing.Writer.TryWrite(text);
+
+    /// <summary>Sends a frame that carries <paramref name="id"/> and waits for the frame that answers it (an <c>error</c>, too).</summary>
+    public async Task<RawFrame> RequestAsync(long id, string text)
+    {
+        var reply = new TaskCompletionSource<RawFrame>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_gate)
+        {
+            if (_closed.Task.IsCompleted) throw Fail($"the answer to {id} (the connection had ended)");
+            _replies.Add(id, reply);
+        }
+
+        Send(text);
+        return await WithinAsync(reply.Task, () => $"the answer to {RawFrame.Shorten(text, 200)}").ConfigureAwait(false);
+    }
+
+    /// <summary>Subscribes and waits for the answer (<c>subscribed</c> or <c>error</c>).</summary>
+    public Task<RawFrame> SubscribeAsync(string channel, string? from = null)
+    {
+        var id = NextId();
+        return RequestAsync(id, ClientFrames.Subscribe(id, channel, from));
+    }
+
+    /// <summary>Unsubscribes and waits for the answer.</summary>
+    public Task<RawFrame> UnsubscribeAsync(string channel)
+    {
+        var id = NextId();
+        return RequestAsync(id, ClientFrames.Unsubscribe(id, channel));
+    }
+
+    /// <summary>
+    /// Publishes and waits for the answer (<c>published</c> or <c>error</c>). Calls may be made without awaiting the earlier ones: the
+    /// frames leave in the order of the calls.
+    /// </summary>
+    public Task<RawFrame> PublishAsync(
+        string channel, string payload, string? key = null, string? eventName = null, long? ifOffset = null)
+    {
+        var id = NextId();
+        return RequestAsync(id, ClientFrames.Publish(id, channel, payload, key, eventName, ifOffset));
+    }
+
+    /// <summary>Acknowledges everything up to <paramref name="offset"/>.</summary>
+    public void Ack(string channel, long offset) => Send(ClientFrames.Ack([new(channel, offset)]));
+
+    /// <summary>Sends <c>ping</c> and waits for a <c>pong</c> that comes after.</summary>
+    public async Task PingAsync()
+    {
+        var seen = Interlocked.Read(ref _count);
+        Send(ClientFrames.Ping);
+        await WaitAsync(f => f.Type == "pong" && f.Index >= seen, "pong").ConfigureAwait(false);
+    }
+
+    /// <summary>Waits for a frame, among those kept and those to come.</summary>
+    /// <param name="match">Which one.</param>
+    /// <param name="what">What it is, for the failure's message.</param>
+    /// <exception cref="TestFailedException">The connection ended, or the time ran out, before it came.</exception>
+    public Task<RawFrame> WaitAsync(Func<RawFrame, bool> match, string what)
+    {
+        ArgumentNullException.ThrowIfNull(match);
+        TaskCompletionSource<RawFrame> found;
+        lock (_gate)
+        {
+            foreach (var frame in _frames)
+            {
+                if (match(frame)) return Task.FromResult(frame);
+            }
+
+            if (_closed.Task.IsCompleted) throw Fail(what);
+            found = new TaskCompletionSource<RawFrame>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiters.Add((match, found));
+        }
+
+        return WithinAsync(found.Task, () => what);
+    }
+
+    /// <summary>The next frame in the order of arrival that this method has not yet given; needs all frames to be kept.</summary>
+    public async Task<RawFrame> NextAsync(string what)
+    {
+        var index = _consumed;
+        var frame = await WaitAsync(f => f.Index == index, what).ConfigureAwait(false);
+        _consumed++;
+        return frame;
+    }
+
+    /// <summary>Makes <see cref="NextAsync"/> go on after everything that has arrived up to <paramref name="frame"/>.</summary>
+    public void ContinueAfter(RawFrame frame)
+    {
+        ArgumentNullException.ThrowIfNull(frame);
+        _consumed = (int)frame.Index + 1;
+    }
+
+    /// <summary>Waits for the message at an offset of a channel.</summary>
+    public Task<RawFrame> MessageAsync(string channel, long offset) =>
+        WaitAsync(f => f.Type == "message" && f.Channel == channel && f.Offset == offset, $"message {offset} of {channel}");
+
+    /// <summary>The messages of a channel received so far, in order.</summary>
+    public IReadOnlyList<RawFrame> Messages(string channel) => [.. Frames.Where(f => f.Type == "message" && f.Channel == channel)];
+
+    /// <summary>Waits until the connection has ended.</summary>
+    public Task<RawClose> ClosedAsync() => WithinAsync(_closed.Task, () => "the end of the connection");
+
+    /// <summary>Stops reading: what the server sends piles up, first in the system's buffers, then at the server.</summary>
+    public void StopReading() => _mayRead = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Reads on.</summary>
+    public void ReadOn() => _mayRead.TrySetResult();
+
+    /// <summary>Ends the connection the hard way: a TCP reset, no close frame.</summary>
+    public void Abort()
+    {
+        ReadOn();
+        try
+        {
+            if (_tcp is { } tcp)
+            {
+                tcp.LingerState = new LingerOption(true, 0);
+                tcp.Close();
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            // It is gone already.
+        }
+
+        _socket.Abort();
+    }
+
+    /// <summary>Ends the connection with the closing handshake and waits for its end.</summary>
+    public async Task<RawClose> CloseAsync()
+    {
+        try
+        {
+            await _socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is WebSocketException or ObjectDisposedException or IOException or InvalidOperationException)
+        {
+            // The other side was faster.
+        }
+
+        return await ClosedAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Everything seen so far, shortened, for failure messages.</summary>
+    public string Transcript()
+    {
+        lock (_gate)
+        {
+            var text = new StringBuilder($"Transcript of {_options.Name} ({_count} frames received");
+            if (_closed.Task.IsCompletedSuccessfully) text.Append($", closed {_closed.Task.Result.Code} '{_closed.Task.Result.Reason}'");
+            text.AppendLine("):");
+            foreach (var note in _notes.TakeLast(30)) text.Append("  → ").AppendLine(note);
+            if (_frames.Count > 60) text.AppendLine("  …");
+            foreach (var frame in _frames.TakeLast(60)) text.Append("  ← ").AppendLine(frame.ToString());
+            return text.ToString();
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        Abort();
+        _outgoing.Writer.TryComplete();
+        await Task.WhenAll(_reading, _writing).ConfigureAwait(false);
+        _socket.Dispose();
+    }
+
+    private static TaskCompletionSource CompletedGate()
+    {
+        var gate = new TaskCompletionSource();
+        gate.SetResult();
+        return gate;
+    }
+
+    private async Task OpenSocketAsync(Uri host)
+    {
+        using var deadline = new TestDeadline(_options.Timeout);
+        var uri = new UriBuilder(host) { Scheme = host.Scheme == "https" ? "wss" : "ws", Path = "/v1/ws" };
+        _socket.Options.KeepAliveInterval = TimeSpan.Zero;
+        if (_options.Subprotocol is { } subprotocol) _socket.Options.AddSubProtocol(subprotocol);
+        if (_options.Token is { } token && _options.TokenPlace == TokenPlace.Query) uri.Query = "token=" + Uri.EscapeDataString(token);
+        if (_options.Token is { } bearer && _options.TokenPlace == TokenPlace.Header)
+        {
+            _socket.Options.SetRequestHeader("Authorization", "Bearer " + bearer);
+        }
+
+        using var handler = new SocketsHttpHandler { ConnectCallback = ConnectTcpAsync, UseProxy = false };
+        var invoker = new HttpMessageInvoker(handler, disposeHandler: false);
+        await _socket.ConnectAsync(uri.Uri, invoker, deadline.Token).ConfigureAwait(false);
+        _reading = Task.Run(ReadAsync);
+        _writing = Task.Run(WriteAsync);
+    }
+
+    private async ValueTask<Stream> ConnectTcpAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var tcp = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            // Must be set before connecting: it decides the window that is offered.
+            if (_options.ReceiveBufferBytes is { } bytes) tcp.ReceiveBufferSize = bytes;
+            await tcp.ConnectAsync(context.DnsEndPoint, cancellationToken).ConfigureAwait(false);
+            _tcp = tcp;
+            return new NetworkStream(tcp, ownsSocket: true);
+        }
+        catch
+        {
+            tcp.Dispose();
+            throw;
+        }
+    }
+
+    private async Task ReadAsync()
+    {
+        var close = new RawClose(1006, "the socket ended without a close frame");
+        var buffer = new byte[16 * 1024];
+        var length = 0;
+        try
+        {
+            while (true)
+            {
+                await _mayRead.Task.ConfigureAwait(false);
+                if (length == buffer.Length) Array.Resize(ref buffer, buffer.Length * 2);
+                var read = await _socket.ReceiveAsync(buffer.AsMemory(length), CancellationToken.None).ConfigureAwait(false);
+                if (read.MessageType == WebSocketMessageType.Close)
+                {
+                    close = new RawClose((int)(_socket.CloseStatus ?? WebSocketCloseStatus.Empty), _socket.CloseStatusDescription ?? "");
+                    if (_socket.State == WebSocketState.CloseReceived)
+                    {
+                        await _socket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, CancellationToken.None).ConfigureAwait(false);
+                    }
+
+                    break;
+                }
+
+                length += read.Count;
+                if (!read.EndOfMessage) continue;
+                Received(Encoding.UTF8.GetString(buffer, 0, length));
+                length = 0;
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or ObjectDisposedException or IOException or InvalidOperationException or SocketException)
+        {
+            if (close.Code == 1006) close = new RawClose(1006, e.Message);
+        }
+        catch (Exception e) when (e is JsonException or TestFailedException)
+        {
+            close = new RawClose(1006, $"the client could not read a frame: {e.Message}");
+            _socket.Abort();
+        }
+
+        Ended(close);
+    }
+
+    private void Received(string text)
+    {
+        var frame = new RawFrame(_count, text);
+        TaskCompletionSource<RawFrame>? reply = null;
+        List<TaskCompletionSource<RawFrame>>? found = null;
+        lock (_gate)
+        {
+            _count++;
+            _frames.Add(frame);
+            if (_options.KeptFrames != int.MaxValue && _frames.Count > 2 * _options.KeptFrames)
+            {
+                _frames.RemoveRange(0, _frames.Count - _options.KeptFrames);
+            }
+
+            if (frame.Type is not "message" && frame.Id is { } id) _replies.Remove(id, out reply);
+            for (var i = _waiters.Count - 1; i >= 0; i--)
+            {
+                if (!_waiters[i].Match(frame)) continue;
+                (found ??= []).Add(_waiters[i].Found);
+                _waiters.RemoveAt(i);
+            }
+        }
+
+        _options.OnFrame?.Invoke(frame);
+        reply?.TrySetResult(frame);
+        found?.ForEach(f => f.TrySetResult(frame));
+    }
+
+    private void Ended(RawClose close)
+    {
+        List<TaskCompletionSource<RawFrame>> open;
+        lock (_gate)
+        {
+            _closed.TrySetResult(close);
+            open = [.. _waiters.Select(w => w.Found), .. _replies.Values];
+            _waiters.Clear();
+            _replies.Clear();
+        }
+
+        _outgoing.Writer.TryComplete();
+        foreach (var waiter in open) waiter.TrySetCanceled();
+    }
+
+    private async Task WriteAsync()
+    {
+        try
+        {
+            await foreach (var text in _outgoing.Reader.ReadAllAsync().ConfigureAwait(false))
+            {
+                if (_options.KeptFrames == int.MaxValue)
+                {
+                    lock (_gate) _notes.Add(RawFrame.Shorten(text, 200));
+                }
+
+                await _socket.SendAsync(Encoding.UTF8.GetBytes(text), WebSocketMessageType.Text, true, CancellationToken.None)
+                    .ConfigureAwait(false);
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or ObjectDisposedException or IOException or InvalidOperationException or SocketException or OperationCanceledException)
+        {
+            // The reading loop says how the connection ended.
+        }
+    }
+
+    private async Task<T> WithinAsync<T>(Task<T> task, Func<string> what)
+    {
+        try
+        {
+            return await task.WaitAsync(_options.Timeout).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw Fail($"{what()} (within {_options.Timeout.TotalSeconds:0} s)");
+        }
+        catch (OperationCanceledException)
+        {
+            throw Fail($"{what()} (the connection ended)");
+        }
+    }
+
+    private TestFailedException Fail(string what) => new($"Did not come: {what}\n{Transcript()}");
+}
