@@ -23,6 +23,7 @@ public sealed class RawClient : IAsyncDisposable
     private readonly TaskCompletionSource<RawClose> _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource _mayRead = CompletedGate();
     private Socket? _tcp;
+    private RawClose? _end;
     private long _nextId;
     private long _count;
     private int _consumed;
@@ -103,7 +104,7 @@ public sealed class RawClient : IAsyncDisposable
         var reply = new TaskCompletionSource<RawFrame>(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_gate)
         {
-            if (_closed.Task.IsCompleted) throw Fail($"the answer to {id} (the connection had ended)");
+            if (_end is not null) throw Fail($"the answer to {id} (the connection had ended)");
             _replies.Add(id, reply);
         }
 
@@ -162,7 +163,7 @@ public sealed class RawClient : IAsyncDisposable
                 if (match(frame)) return Task.FromResult(frame);
             }
 
-            if (_closed.Task.IsCompleted) throw Fail(what);
+            if (_end is not null) throw Fail(what);
             found = new TaskCompletionSource<RawFrame>(TaskCreationOptions.RunContinuationsAsynchronously);
             _waiters.Add((match, found));
         }
@@ -243,7 +244,7 @@ public sealed class RawClient : IAsyncDisposable
         lock (_gate)
         {
             var text = new StringBuilder($"Transcript of {_options.Name} ({_count} frames received");
-            if (_closed.Task.IsCompletedSuccessfully) text.Append($", closed {_closed.Task.Result.Code} '{_closed.Task.Result.Reason}'");
+            if (_end is { } end) text.Append($", closed {end.Code} '{end.Reason}'");
             text.AppendLine("):");
             foreach (var note in _notes.TakeLast(30)) text.Append("  → ").AppendLine(note);
             if (_frames.Count > 60) text.AppendLine("  …");
@@ -380,7 +381,7 @@ public sealed class RawClient : IAsyncDisposable
         List<TaskCompletionSource<RawFrame>> open;
         lock (_gate)
         {
-            _closed.TrySetResult(close);
+            _end = close;
             open = [.. _waiters.Select(w => w.Found), .. _replies.Values];
             _waiters.Clear();
             _replies.Clear();
@@ -388,6 +389,8 @@ public sealed class RawClient : IAsyncDisposable
 
         _outgoing.Writer.TryComplete();
         foreach (var waiter in open) waiter.TrySetCanceled();
+        _options.OnEnd?.Invoke(close);
+        _closed.TrySetResult(close);
     }
 
     private async Task WriteAsync()

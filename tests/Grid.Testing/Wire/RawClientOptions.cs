@@ -37,6 +37,9 @@ public sealed record RawClientOptions
     /// <summary>Called for every frame, in order, on the reading loop.</summary>
     public Action<RawFrame>? OnFrame { get; init; }
 
+    /// <summary>Called when the connection has ended, before <see cref="RawClient.Closed"/> completes.</summary>
+    public Action<RawClose>? OnEnd { get; init; }
+
     /// <summary>The longest any single wait takes before it fails with the transcript. Default: 30 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(30);
 }
