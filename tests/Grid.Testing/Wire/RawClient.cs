@@ -246,8 +246,8 @@ public sealed partial class RawClient : IAsyncDisposable
             if (_end is { } end) text.Append($", closed {end.Code} '{end.Reason}'");
             text.AppendLine("):");
             foreach (var note in _notes.TakeLast(30)) text.Append("  → ").AppendLine(note);
-            if (_frames.Count > 60) text.AppendLine("  …");
-            foreach (var frame in _frames.TakeLast(60)) text.Append("  ← ").AppendLine(frame.ToString());
+            if (_frames.Count > 30) text.AppendLine("  …");
+            foreach (var frame in _frames.TakeLast(30)) text.Append("  ← ").AppendLine(frame.ToString());
             return text.ToString();
         }
     }

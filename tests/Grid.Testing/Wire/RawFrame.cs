@@ -76,7 +76,7 @@ public sealed class RawFrame
         : null;
 
     /// <inheritdoc/>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"#{Index} {Shorten(Text, 300)}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"#{Index} {Shorten(Text, 200)}");
 
     /// <summary>The text, cut to <paramref name="length"/> characters.</summary>
     public static string Shorten(string text, int length)
@@ -85,7 +85,7 @@ public sealed class RawFrame
         return text.Length <= length ? text : $"{text[..length]}… ({text.Length} characters)";
     }
 
-    private TestFailedException Lacks(string name) => new($"The frame has no '{name}': {Shorten(Text, 300)}");
+    private TestFailedException Lacks(string name) => new($"The frame has no '{name}': {Shorten(Text, 200)}");
 }
 
 /// <summary>How a connection ended.</summary>
