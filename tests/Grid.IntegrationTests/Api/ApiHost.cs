@@ -168,6 +168,11 @@ internal sealed class FakeChannels : IChannelPublisher, IChannelReader, IGridDir
         lock (_lock) return new(HeadOf(channel));
     }
 
+    public ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken)
+    {
+        lock (_lock) return new([.. channels.Select(HeadOf)]);
+    }
+
     public Task<long> CountSubscribersAsync(ChannelId channel, CancellationToken cancellationToken) => Task.FromResult(3L);
 
     public Task<IReadOnlyList<SessionInfo>> ListSessionsAsync(string tenant, string user, int limit, CancellationToken cancellationToken) =>
