@@ -15,29 +15,72 @@ public interface ISessionGrain : IGrainWithStringKey
     [Alias("attach")]
     Task<SessionAttached> AttachAsync(SessionAttach request);
 
-    /// <summary>Adds or moves subscriptions. Refused (false) when <paramref name="generation"/> is no longer the session's.</summary>
-    [Alias("subscribe")]
-    Task<bool> SetSubscriptionAsync(long generation, string channel, Position cursor);
-
-    /// <summary>Takes a subscription away. Refused (false) when the generation is no longer the session's.</summary>
-    [Alias("unsubscribe")]
-    Task<bool> RemoveSubscriptionAsync(long generation, string channel);
+    /// <summary>
+    /// Adds, moves and removes subscriptions; stored when the task ends. The burst of a client that subscribes to many channels
+    /// arrives as few calls.
+    /// </summary>
+    [Alias("change")]
+    Task<SessionCallStatus> ChangeAsync(SessionChange change);
 
     /// <summary>
     /// Brings the cursors of what the client has finished with up to date; lower ones than before in the same epoch are ignored.
-    /// Also re-attaches a socket whose session's activation was lost. Refused (false) when the generation is no longer the session's.
+    /// Also re-attaches a socket whose session's activation, or stored state, was lost.
     /// </summary>
     [Alias("checkpoint")]
-    Task<bool> CheckpointAsync(SessionCheckpoint checkpoint);
+    Task<SessionCallStatus> CheckpointAsync(SessionCheckpoint checkpoint);
 
     /// <summary>Ends the session for good: its socket is closed with <paramref name="code"/>, and it cannot be resumed.</summary>
+    /// <returns>Whether there was such a session.</returns>
     [Alias("close")]
-    Task CloseAsync(CloseCode code);
+    Task<bool> CloseAsync(CloseCode code);
+
+    /// <summary>Tells how the session stands; null when there is none.</summary>
+    [Alias("describe")]
+    Task<SessionDescription?> DescribeAsync();
 
     /// <summary>Called by the sweep when the session may have outlived its window; forgets it if so.</summary>
     [Alias("expire")]
     Task ExpireIfDueAsync();
 }
+
+/// <summary>Whether a call by a socket was accepted.</summary>
+public enum SessionCallStatus
+{
+    /// <summary>Done.</summary>
+    Ok,
+
+    /// <summary>A newer socket has the session, or it was closed: this one must end.</summary>
+    Fenced,
+
+    /// <summary>The grain knows nothing of the session: report everything by a checkpoint, then call again.</summary>
+    Unknown,
+}
+
+/// <summary>What a socket changes in its session's subscriptions.</summary>
+[GenerateSerializer, Immutable, Alias("grid.SessionChange")]
+public sealed record SessionChange
+{
+    /// <summary>The socket's generation.</summary>
+    [Id(0)] public required long Generation { get; init; }
+
+    /// <summary>Channels added or moved, with their cursors.</summary>
+    [Id(1)] public required Dictionary<string, Position> Set { get; init; }
+
+    /// <summary>Channels removed.</summary>
+    [Id(2)] public required List<string> Removed { get; init; }
+}
+
+/// <summary>How a session stands.</summary>
+/// <param name="User">Its user.</param>
+/// <param name="Connected">Whether a socket holds it.</param>
+/// <param name="Silo">The silo of the socket; null without one.</param>
+/// <param name="Channels">Its channels.</param>
+[GenerateSerializer, Immutable, Alias("grid.SessionDescription")]
+public sealed record SessionDescription(
+    [property: Id(0)] string User,
+    [property: Id(1)] bool Connected,
+    [property: Id(2)] SiloAddress? Silo,
+    [property: Id(3)] string[] Channels);
 
 /// <summary>A socket that takes a session up.</summary>
 [GenerateSerializer, Immutable, Alias("grid.SessionAttach")]

@@ -31,6 +31,9 @@ public interface IMessageLog
     /// <exception cref="LogUnavailableException">The store is away; the outcome is unknown.</exception>
     ValueTask<AppendResult> AppendAsync(AppendRequest request, CancellationToken cancellationToken = default);
 
+    /// <summary>Tells which keys were stored on a channel within their window: for each its message's offset, or 0.</summary>
+    ValueTask<long[]> FindKeysAsync(ChannelId channel, IReadOnlyList<string> keys, CancellationToken cancellationToken = default);
+
     /// <summary>Reads messages after an offset, oldest first.</summary>
     /// <param name="channel">The channel.</param>
     /// <param name="after">The offset before the first one wanted.</param>

@@ -26,9 +26,9 @@ internal static class Frames
         return Encoding.UTF8.GetString(output.WrittenSpan);
     }
 
-    public static ClientFrame Client(string json) => Frame(Codec.DecodeClient(Utf8(json)));
+    public static ClientFrame FromClient(string json) => Frame(Codec.DecodeClient(Utf8(json)));
 
-    public static ServerFrame Server(string json) => Frame(Codec.DecodeServer(Utf8(json)));
+    public static ServerFrame FromServer(string json) => Frame(Codec.DecodeServer(Utf8(json)));
 
     public static TFrame Frame<TFrame>(Decoded<TFrame> decoded)
         where TFrame : class

@@ -43,7 +43,7 @@ public class JsonClientFrameTests
     [MemberData(nameof(Contract))]
     public void Reads_and_writes_the_frames_of_the_contract(string json, string meaning)
     {
-        var frame = Client(json);
+        var frame = FromClient(json);
         Assert.Equal(meaning, Describe(frame));
         Assert.Equal(json, Encode(frame));
     }
@@ -62,7 +62,7 @@ public class JsonClientFrameTests
     [InlineData("""{"type":"ack","cursors":{"\u0061":1,"b":2}}""", "ack [a=1,b=2]")]
     [InlineData("""{"type":"hello","resume":{"x":1,"token":"R","session":"S","cursors":{}}}""", """hello - - "S" "R" []""")]
     public void Accepts_any_order_white_space_escapes_and_unknown_members(string json, string meaning) =>
-        Assert.Equal(meaning, Describe(Client(json)));
+        Assert.Equal(meaning, Describe(FromClient(json)));
 
     [Theory]
     [InlineData("1e2")]
@@ -84,7 +84,7 @@ public class JsonClientFrameTests
             $$"""{"type":"publish","data": {{data}} ,"channel":"a"}""",
         ])
         {
-            var frame = Assert.IsType<PublishFrame>(Client(json));
+            var frame = Assert.IsType<PublishFrame>(FromClient(json));
             Assert.False(frame.Payload.IsBinary);
             Assert.Equal(data, Encoding.UTF8.GetString(frame.Payload.Bytes.Span));
             Assert.Equal($$"""{"type":"publish","channel":"a","data":{{data}}}""", Encode(frame));
@@ -102,9 +102,9 @@ public class JsonClientFrameTests
     [Fact]
     public void Nesting_is_allowed_to_the_limit_and_answered_past_it()
     {
-        Assert.IsType<PublishFrame>(Client(Nested(WireLimits.MaxDepth, "\"data\"")));
-        Assert.IsType<PublishFrame>(Client(Nested(WireLimits.MaxDepth, "\"data\":0,\"more\"")));
-        foreach (var depth in (int[])[WireLimits.MaxDepth + 1, 1000, 30_000, 2_000_000])
+        Assert.IsType<PublishFrame>(FromClient(Nested(WireLimits.MaxDepth, "\"data\"")));
+        Assert.IsType<PublishFrame>(FromClient(Nested(WireLimits.MaxDepth, "\"data\":0,\"more\"")));
+        foreach (var depth in (int[])[WireLimits.MaxDepth + 1, 1000, 30_000, 300_000])
         {
             foreach (var name in (string[])["\"data\"", "\"data\":0,\"more\""])
             {
@@ -126,9 +126,9 @@ public class JsonClientFrameTests
     public void Keeps_128_characters_of_client()
     {
         var client = new string('a', 127) + "😀";
-        Assert.Equal(client[..127], Assert.IsType<HelloFrame>(Client($$"""{"type":"hello","client":"{{client}}"}""")).Client);
+        Assert.Equal(client[..127], Assert.IsType<HelloFrame>(FromClient($$"""{"type":"hello","client":"{{client}}"}""")).Client);
         client = new string('a', 128);
-        Assert.Equal(client, Assert.IsType<HelloFrame>(Client($$"""{"type":"hello","client":"{{client}}more"}""")).Client);
+        Assert.Equal(client, Assert.IsType<HelloFrame>(FromClient($$"""{"type":"hello","client":"{{client}}more"}""")).Client);
     }
 
     [Fact]

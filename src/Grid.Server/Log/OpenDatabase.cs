@@ -1,0 +1,147 @@
+using RocksDbSharp;
+
+namespace Grid.Server.Log;
+
+/// <summary>
+/// One opening of the database, with its column families. Whoever uses it holds a lease, because a native handle that is closed
+/// under a reader ends the process: closing waits for the leases.
+/// </summary>
+internal sealed class OpenDatabase
+{
+    private const string MessagesName = "messages";
+    private const string ChannelsName = "channels";
+    private const string KeysName = "keys";
+    private const string ExpiryName = "expiry";
+    private const string AgeName = "age";
+    private const string StateName = "state";
+    private const string SessionsName = "sessions";
+
+    private readonly TaskCompletionSource _unused = new();
+    private volatile bool _closing;
+
+    /// <summary>Leases, and one for being open.</summary>
+    private int _leases = 1;
+
+    private OpenDatabase(RocksDb db)
+    {
+        Db = db;
+        Meta = new Family(db.GetDefaultColumnFamily());
+        Messages = new Family(db.GetColumnFamily(MessagesName));
+        Channels = new Family(db.GetColumnFamily(ChannelsName));
+        Keys = new Family(db.GetColumnFamily(KeysName));
+        Expiry = new Family(db.GetColumnFamily(ExpiryName));
+        Age = new Family(db.GetColumnFamily(AgeName));
+        State = new Family(db.GetColumnFamily(StateName));
+        Sessions = new Family(db.GetColumnFamily(SessionsName));
+        ReadMessages = new ReadOptions();
+        ReadMessages.SetReadTier(ReadAllTier);
+        ReadCachedMessages = new ReadOptions();
+        ReadCachedMessages.SetReadTier(BlockCacheTier);
+
+        // Trimmed messages lie before their channel's oldest, where no reader looks; so readers need not pay for range deletions.
+        Native.Instance.rocksdb_readoptions_set_ignore_range_deletions(ReadMessages.Handle, 1);
+        Native.Instance.rocksdb_readoptions_set_ignore_range_deletions(ReadCachedMessages.Handle, 1);
+    }
+
+    private const int ReadAllTier = 0;
+    private const int BlockCacheTier = 1;
+
+    /// <summary>The database. Used under a lease only.</summary>
+    public RocksDb Db { get; }
+
+    /// <summary>The store's own records, by name.</summary>
+    public Family Meta { get; }
+
+    /// <summary>Channel number (8) and offset (8) → <see cref="MessageRecord"/>.</summary>
+    public Family Messages { get; }
+
+    /// <summary><c>tenant/channel</c> → <see cref="ChannelRecord"/>.</summary>
+    public Family Channels { get; }
+
+    /// <summary>Channel number (8) and idempotency key → <see cref="KeyRecord"/>.</summary>
+    public Family Keys { get; }
+
+    /// <summary>Expiry in Unix milliseconds (8) and a number (8) → the keys that expire then, see <see cref="ExpiryRecord"/>.</summary>
+    public Family Expiry { get; }
+
+    /// <summary>Namespace, 0, time of the oldest message (8), channel number (8) → <c>tenant/channel</c>.</summary>
+    public Family Age { get; }
+
+    /// <summary>Grain state.</summary>
+    public Family State { get; }
+
+    /// <summary>The session index.</summary>
+    public Family Sessions { get; }
+
+    /// <summary>For messages at or after their channel's oldest.</summary>
+    public ReadOptions ReadMessages { get; }
+
+    /// <summary>The same, but only from memory: what would need the disk is reported as incomplete.</summary>
+    public ReadOptions ReadCachedMessages { get; }
+
+    /// <summary>Opens, and creates what is missing.</summary>
+    /// <exception cref="RocksDbException">It cannot.</exception>
+    public static OpenDatabase Open(string path, RocksDbTuning tuning)
+    {
+        var families = new ColumnFamilies(tuning.Small())
+        {
+            { MessagesName, tuning.Messages() },
+            { ChannelsName, tuning.Small() },
+            { KeysName, tuning.Keys() },
+            { ExpiryName, tuning.Small() },
+            { AgeName, tuning.Small() },
+            { StateName, tuning.Small() },
+            { SessionsName, tuning.Small() },
+        };
+        return new OpenDatabase(RocksDb.Open(RocksDbTuning.Database(), path, families));
+    }
+
+    /// <summary>Takes a lease unless the database is closed or being closed.</summary>
+    public bool TryLease()
+    {
+        var leases = Volatile.Read(ref _leases);
+        while (leases > 0 && !_closing)
+        {
+            var seen = Interlocked.CompareExchange(ref _leases, leases + 1, leases);
+            if (seen == leases) return true;
+            leases = seen;
+        }
+
+        return false;
+    }
+
+    /// <summary>Gives a lease back.</summary>
+    public void Release()
+    {
+        if (Interlocked.Decrement(ref _leases) == 0) _unused.TrySetResult();
+    }
+
+    /// <summary>Refuses further leases, waits for those given, and closes. To be called once.</summary>
+    public void Close()
+    {
+        _closing = true;
+        Release();
+        _unused.Task.Wait();
+        Db.Dispose();
+    }
+}
+
+/// <summary>A column family: its native handle for reads, its number for batches.</summary>
+internal readonly struct Family(ColumnFamilyHandle handle)
+{
+    /// <summary>For reads.</summary>
+    public ColumnFamilyHandle Handle { get; } = handle;
+
+    /// <summary>For <see cref="BatchBuffer"/>.</summary>
+    public uint Number { get; } = Native.Instance.rocksdb_column_family_handle_get_id(handle.Handle);
+}
+
+/// <summary>The right to use an open database until disposed.</summary>
+internal readonly struct DatabaseLease(OpenDatabase database) : IDisposable
+{
+    /// <summary>The database.</summary>
+    public OpenDatabase Database { get; } = database;
+
+    /// <inheritdoc/>
+    public void Dispose() => Database.Release();
+}

@@ -1,0 +1,282 @@
+using Microsoft.Extensions.Logging;
+using RocksDbSharp;
+
+namespace Grid.Server.Log;
+
+/// <summary>
+/// Everything that changes the embedded store goes through this one loop.
+/// </summary>
+/// <remarks>
+/// <para>1. Callers enqueue jobs. 2. The loop takes all that are there and lets each prepare its rows. 3. One write, synced if any
+/// job asks for it, stores the rows of all. 4. The jobs' callers go on. Meanwhile the next jobs gather: the longer a sync takes, the
+/// more appends share the next one.</para>
+/// <para>When a write fails, every job of the group has an unknown outcome, what was remembered of the database is forgotten, and
+/// jobs are refused until the database could be opened again. Readers go on with the old opening while the cause (a full disk)
+/// lasts.</para>
+/// </remarks>
+internal sealed partial class StoreWriter
+{
+    /// <summary>A group is not grown past this: it bounds memory and the time until its first job is answered.</summary>
+    private const int MaxGroupBytes = 4 * 1024 * 1024;
+
+    /// <summary>Past these the callers of <see cref="EnqueueAsync"/> wait.</summary>
+    private const long MaxQueuedBytes = 32 * 1024 * 1024;
+    private const int MaxQueuedJobs = 100_000;
+
+    private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(2);
+
+    /// <summary>Guards the queue; the writer waits on it.</summary>
+    private readonly object _gate = new();
+    private readonly RocksDbStore _store;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly StoreFaults? _faults;
+    private readonly WriteOptions _synced = new WriteOptions().SetSync(true);
+    private readonly WriteOptions _unsynced = new WriteOptions().SetSync(false);
+    private readonly WriteGroup _group = new();
+    private readonly Thread _thread;
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private List<StoreJob> _queue = [];
+    private long _queuedBytes;
+    private bool _writerWaits;
+    private bool _stopped;
+    private string? _unavailable;
+    private TaskCompletionSource? _space;
+
+    public StoreWriter(RocksDbStore store, TimeProvider time, ILogger logger, StoreFaults? faults)
+    {
+        _store = store;
+        _time = time;
+        _logger = logger;
+        _faults = faults;
+        _thread = new Thread(Run) { IsBackground = true, Name = "grid-store-writer" };
+    }
+
+    /// <summary>Called on the writer's thread after a failed write: whatever is remembered of the database may be wrong.</summary>
+    public Action? Forget { get; set; }
+
+    /// <summary>Groups begun so far.</summary>
+    public long Groups => _group.Number;
+
+    /// <summary>Starts the loop.</summary>
+    public void Start() => _thread.Start();
+
+    /// <summary>Adds a job; waits while too much is queued. Once this has ended well, the job will succeed or fail.</summary>
+    /// <exception cref="LogUnavailableException">The store is away or shutting down; nothing was done.</exception>
+    public ValueTask EnqueueAsync(StoreJob job, CancellationToken cancellationToken)
+    {
+        var space = TryEnqueue(job);
+        return space is null ? ValueTask.CompletedTask : WaitThenEnqueueAsync(job, space, cancellationToken);
+    }
+
+    /// <summary>Adds a job, or returns what to wait for before trying again.</summary>
+    /// <exception cref="LogUnavailableException">The store is away or shutting down; nothing was done.</exception>
+    public Task? TryEnqueue(StoreJob job)
+    {
+        lock (_gate)
+        {
+            if (_stopped) throw ShuttingDown();
+            if (_unavailable is not null) throw new LogUnavailableException(_unavailable);
+            if (_queuedBytes >= MaxQueuedBytes || _queue.Count >= MaxQueuedJobs)
+                return (_space ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            _queue.Add(job);
+            _queuedBytes += job.Bytes;
+            if (!_writerWaits) return null;
+            _writerWaits = false;
+            Monitor.Pulse(_gate);
+            return null;
+        }
+    }
+
+    /// <summary>Enqueues a job and waits for its outcome.</summary>
+    public async Task<T> RunAsync<T>(StoreJob<T> job, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        await EnqueueAsync(job, cancellationToken);
+        return await job.Task.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Ends the loop after the write under way. Jobs that still wait fail.</summary>
+    public Task StopAsync()
+    {
+        lock (_gate)
+        {
+            _stopped = true;
+            Monitor.Pulse(_gate);
+        }
+
+        return _ended.Task;
+    }
+
+    private static LogUnavailableException ShuttingDown() => new("The store is shutting down.");
+
+    private async ValueTask WaitThenEnqueueAsync(StoreJob job, Task space, CancellationToken cancellationToken)
+    {
+        for (Task? wait = space; wait is not null; wait = TryEnqueue(job)) await wait.WaitAsync(cancellationToken);
+    }
+
+    private void Run()
+    {
+        var jobs = new List<StoreJob>();
+        try
+        {
+            while (Take(ref jobs))
+            {
+                for (var next = 0; next < jobs.Count;) next = WriteGroup(jobs, next);
+                jobs.Clear();
+            }
+
+            FailAll(jobs, 0, ShuttingDown());
+            lock (_gate) jobs = TakeQueue(jobs);
+            FailAll(jobs, 0, ShuttingDown());
+        }
+        finally
+        {
+            _ended.TrySetResult();
+        }
+    }
+
+    /// <summary>Waits for jobs and takes all of them. False when the loop is to end.</summary>
+    private bool Take(ref List<StoreJob> jobs)
+    {
+        lock (_gate)
+        {
+            while (!_stopped && _queue.Count == 0)
+            {
+                _writerWaits = true;
+                Monitor.Wait(_gate);
+            }
+
+            _writerWaits = false;
+            if (_stopped) return false;
+            jobs = TakeQueue(jobs);
+            return true;
+        }
+    }
+
+    /// <summary>Swaps the queue with an empty list. Under the lock.</summary>
+    private List<StoreJob> TakeQueue(List<StoreJob> empty)
+    {
+        var taken = _queue;
+        empty.Clear();
+        _queue = empty;
+        _queuedBytes = 0;
+        _space?.TrySetResult();
+        _space = null;
+        return taken;
+    }
+
+    /// <summary>Writes as many jobs as fit one group, and answers them; returns the index of the first that is left.</summary>
+    private int WriteGroup(List<StoreJob> jobs, int first)
+    {
+        var end = first;
+        var writing = false;
+        try
+        {
+            var synced = false;
+            var database = _store.Current;
+            _group.Start(database, _time.GetUtcNow().ToUnixTimeMilliseconds());
+            for (; end < jobs.Count && _group.Rows.Length < MaxGroupBytes; end++)
+            {
+                var job = jobs[end];
+                if (!job.Prepare(_group)) break;
+                synced |= job.Synced;
+            }
+
+            if (end == first) throw new InvalidOperationException("A job refused to be the first of its group.");
+            _group.Expiring.Write(_group);
+            writing = true;
+            if (_group.Rows.Count > 0) Write(database.Db, synced);
+        }
+        catch (Exception e)
+        {
+            // Whatever it was, memory may now say something that the database does not: fail all, forget all.
+            Break(jobs, first, e, reopen: writing);
+            return jobs.Count;
+        }
+
+        for (var i = first; i < end; i++) jobs[i].Succeed();
+        return end;
+    }
+
+    private void Write(RocksDb db, bool synced)
+    {
+        _faults?.BeforeWrite?.Invoke();
+        using var batch = WriteBatch.FromSpan(_group.Rows.Written);
+        db.Write(batch, synced ? _synced : _unsynced);
+        _faults?.AfterWrite?.Invoke();
+    }
+
+    private void Break(List<StoreJob> jobs, int first, Exception cause, bool reopen)
+    {
+        var reason = RocksDbStore.Explain(cause);
+        LogWriteFailed(_logger, reason, cause);
+        if (reopen)
+        {
+            lock (_gate) _unavailable = reason;
+        }
+
+        // Forgotten before anyone is told, so that who reads next sees what is stored.
+        Forget?.Invoke();
+        FailAll(jobs, first, new LogUnavailableException(reason, cause));
+        if (reopen) Heal(reason);
+    }
+
+    private static void FailAll(List<StoreJob> jobs, int first, LogUnavailableException reason)
+    {
+        for (var i = first; i < jobs.Count; i++) jobs[i].Fail(reason);
+    }
+
+    /// <summary>
+    /// Opens the database anew once it can be written again: RocksDB refuses writes after a failed one, and whether the failed
+    /// one is in its log is only known after replaying it.
+    /// </summary>
+    private void Heal(string reason)
+    {
+        var retry = FirstRetry;
+        while (true)
+        {
+            List<StoreJob> queued;
+            lock (_gate) queued = TakeQueue([]);
+            FailAll(queued, 0, new LogUnavailableException(reason));
+            lock (_gate)
+            {
+                // Nothing is queued meanwhile, so only a stop wakes it early.
+                if (!_stopped) Monitor.Wait(_gate, retry);
+                if (_stopped) return;
+            }
+
+            try
+            {
+                _faults?.BeforeReopen?.Invoke();
+                _store.Reopen();
+                break;
+            }
+            catch (Exception e)
+            {
+                reason = RocksDbStore.Explain(e);
+                lock (_gate) _unavailable = reason;
+                LogStillUnavailable(_logger, reason);
+                retry = retry * 2 < LongestRetry ? retry * 2 : LongestRetry;
+            }
+        }
+
+        lock (_gate) _unavailable = null;
+        LogHealed(_logger);
+    }
+}
+
+/// <summary>Places where tests make the store fail. A hook that throws is a failure there.</summary>
+internal sealed class StoreFaults
+{
+    /// <summary>Before a group is written: it is not stored.</summary>
+    public Action? BeforeWrite { get; set; }
+
+    /// <summary>After a group was written and synced, before anyone is told: it is stored, and its callers do not know.</summary>
+    public Action? AfterWrite { get; set; }
+
+    /// <summary>Before the database is opened again: it cannot be, yet.</summary>
+    public Action? BeforeReopen { get; set; }
+}
