@@ -215,7 +215,7 @@ public class GridClientPublishTests
         Assert.False(flushed.IsCompleted);
         peer.Send(new ErrorFrame(frames[1].Id, ErrorCode.Forbidden, "no"));
         await flushed.WaitAsync(Harness.Patience);
-        Assert.True(bad.IsFaulted);
+        Assert.Equal("forbidden", (await bad.FailureAsync()).Code);
     }
 
     [Fact]
