@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text;
 
 namespace Grid.Protocol;
@@ -26,10 +25,6 @@ public sealed class Message
 
     /// <summary>The longest <see cref="Event"/>, in characters.</summary>
     public const int MaxEventLength = 128;
-
-    /// <summary>U+0000 to U+001F and U+007F to U+009F: what <see cref="char.IsControl(char)"/> says.</summary>
-    private static readonly SearchValues<char> ControlChars =
-        SearchValues.Create([.. Enumerable.Range(0, 0xA0).Select(c => (char)c).Where(char.IsControl)]);
 
     /// <summary>The place in the channel; 1 for the first message of an epoch.</summary>
     public required long Offset { get; init; }
@@ -64,9 +59,9 @@ public sealed class Message
 
     private static bool IsPlainText(ReadOnlySpan<char> text)
     {
-        if (text.ContainsAny(ControlChars)) return false;
-        for (var i = text.IndexOfAnyInRange('\uD800', '\uDFFF'); i >= 0 && i < text.Length; i++)
+        for (var i = 0; i < text.Length; i++)
         {
+            if (char.IsControl(text[i])) return false;
             if (!char.IsSurrogate(text[i])) continue;
             if (i + 1 == text.Length || !char.IsSurrogatePair(text[i], text[i + 1])) return false;
             i++;

@@ -9,6 +9,8 @@ internal static class ClientFrameReader
     private const string OffsetProblem = "offset must be an integer from 0 to 2^53-1";
     private const string TokenProblem = "token must be a string of at most 16384 characters";
 
+    private static readonly string[] Types = ["publish", "ack", "ping", "subscribe", "unsubscribe", "hello", "auth"];
+
     /// <summary>The largest N of <c>{"last":N}</c>.</summary>
     private const int MaxLast = 1000;
 
@@ -19,11 +21,10 @@ internal static class ClientFrameReader
     {
         // The reader does not look at the bytes of strings that it passes over.
         if (!Utf8.IsValid(frame.Span)) return Decoded<ClientFrame>.None("the frame is not valid UTF-8");
-        ObjectMembers members;
+        var members = new ObjectMembers(frame.Span, nullIsAbsent: false);
         try
         {
-            if (!ObjectMembers.TryRead(frame.Span, nullIsAbsent: false, out members))
-                return Decoded<ClientFrame>.None("the frame is not a JSON object");
+            if (!members.TryRead()) return Decoded<ClientFrame>.None("the frame is not a JSON object");
         }
         catch (JsonException)
         {
@@ -31,8 +32,7 @@ internal static class ClientFrameReader
         }
 
         if (members.Problem is { } problem) return Decoded<ClientFrame>.Bad(problem, members.Id());
-        var type = members.RequiredText(Member.Type, "type must be a string");
-        ClientFrame? result = type switch
+        ClientFrame? result = members.Type(Types) switch
         {
             "publish" => Publish(ref members, frame),
             "ack" => new AckFrame { Cursors = AckCursors(ref members) },
@@ -90,7 +90,7 @@ internal static class ClientFrameReader
         }
 
         var from = StartPoint.Now;
-        if (!members.TryReadObject(Member.From, out var point)) return from;
+        var point = members.ObjectAt(Member.From);
         var isPosition = point.Has(Member.Epoch) || point.Has(Member.Offset);
         if (isPosition == point.Has(Member.Last))
         {
@@ -129,7 +129,12 @@ internal static class ClientFrameReader
 
     private static ResumeRequest? Resume(ref ObjectMembers members)
     {
-        if (!members.TryReadObject(Member.Resume, out var resume)) return null;
+        if (members.TypeOf(Member.Resume) != JsonTokenType.StartObject)
+        {
+            members.Fail("resume must be an object");
+            return null;
+        }
+        var resume = members.ObjectAt(Member.Resume);
         var result = new ResumeRequest
         {
             Session = resume.RequiredText(Member.Session, "resume.session must be a string", WireLimits.MaxTokenLength),
@@ -165,7 +170,8 @@ internal static class ClientFrameReader
         {
             var start = (int)reader.TokenStartIndex;
             JsonText.SkipValue(ref reader, WireLimits.MaxDepth);
-            if (!ObjectMembers.TryRead(json[start..(int)reader.BytesConsumed], nullIsAbsent: false, out var item))
+            var item = new ObjectMembers(json[start..(int)reader.BytesConsumed], nullIsAbsent: false);
+            if (!item.TryRead())
             {
                 members.Fail("cursors must give a position for each channel");
                 break;

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Text;
 using System.Runtime.CompilerServices;
+using System.Text;
 using System.Text.Json;
 
 namespace Grid.Protocol.Json;
@@ -16,41 +17,40 @@ internal ref struct ObjectMembers
     private static readonly SearchValues<byte> WhiteSpace = SearchValues.Create(" \t\r\n"u8);
 
     private readonly ReadOnlySpan<byte> _json;
+    private readonly bool _nullIsAbsent;
     private Slots _slots;
     private HashSet<string>? _unknown;
-    private bool _nullIsAbsent;
 
-    private ObjectMembers(ReadOnlySpan<byte> json) => _json = json;
+    /// <summary>Prepares to read the object that is the whole of a text.</summary>
+    /// <param name="json">The text, in valid UTF-8.</param>
+    /// <param name="nullIsAbsent">Whether a member that is null counts as left out (but for <c>data</c>).</param>
+    public ObjectMembers(ReadOnlySpan<byte> json, bool nullIsAbsent)
+    {
+        _json = json;
+        _nullIsAbsent = nullIsAbsent;
+    }
 
     /// <summary>The first thing found wrong; null when all is well.</summary>
     public string? Problem { get; private set; }
 
-    /// <summary>
-    /// Reads the object that is the whole of <paramref name="json"/>; false when it is another value.
-    /// </summary>
-    /// <param name="json">The text, in valid UTF-8.</param>
-    /// <param name="nullIsAbsent">Whether a member that is null counts as left out (but for <c>data</c>).</param>
-    /// <param name="members">The members.</param>
+    /// <summary>Finds the members; false when the text is another value than an object.</summary>
     /// <exception cref="JsonException">The text is no JSON, or more than one value.</exception>
-    public static bool TryRead(ReadOnlySpan<byte> json, bool nullIsAbsent, out ObjectMembers members)
+    public bool TryRead()
     {
-        members = default;
-        var found = new ObjectMembers(json) { _nullIsAbsent = nullIsAbsent };
-        var reader = new Utf8JsonReader(json, JsonText.AnyDepth);
+        var reader = new Utf8JsonReader(_json, JsonText.AnyDepth);
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return false;
-        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName) found.ReadMember(ref reader);
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName) ReadMember(ref reader);
         // Past the end of the object the reader accepts white space alone, and throws for anything else.
         reader.Read();
-        members = found;
         return true;
     }
 
-    /// <summary>Reads the object that is the value of <paramref name="member"/>; false, with a problem noted, if it is none.</summary>
-    public bool TryReadObject(Member member, out ObjectMembers members)
+    /// <summary>The members of the object that is the value of <paramref name="member"/>.</summary>
+    public readonly ObjectMembers ObjectAt(Member member)
     {
-        if (TryRead(Raw(member), _nullIsAbsent, out members)) return true;
-        Fail("a member that must be an object is not");
-        return false;
+        var members = new ObjectMembers(Raw(member), _nullIsAbsent);
+        members.TryRead();
+        return members;
     }
 
     /// <summary>Notes what is wrong, unless something was before.</summary>
@@ -93,6 +93,22 @@ internal ref struct ObjectMembers
         var text = Text(member, problem, maxLength);
         if (text is null) Fail(problem);
         return text ?? "";
+    }
+
+    /// <summary>
+    /// The frame's type, as one of <paramref name="known"/> when it is among them: a string is made for unknown ones alone.
+    /// </summary>
+    public string Type(string[] known)
+    {
+        if (_slots[(int)Member.Type] is { Type: JsonTokenType.String, Escaped: false })
+        {
+            var name = Raw(Member.Type)[1..^1];
+            foreach (var candidate in known)
+            {
+                if (Ascii.Equals(name, candidate)) return candidate;
+            }
+        }
+        return RequiredText(Member.Type, "type must be a string");
     }
 
     /// <summary>A channel name that must be there.</summary>
@@ -169,7 +185,7 @@ internal ref struct ObjectMembers
         {
             // Some writers escape the slash.
             if (!JsonText.TryGetString(text, true, out var unescaped)) return false;
-            text = System.Text.Encoding.UTF8.GetBytes(unescaped);
+            text = Encoding.UTF8.GetBytes(unescaped);
         }
         else
         {
@@ -217,7 +233,7 @@ internal ref struct ObjectMembers
         // ValueSpan has no quotes; the token's bytes do.
         var token = _json.Slice((int)reader.TokenStartIndex, reader.ValueSpan.Length + 2);
         if (!JsonText.TryGetString(token, reader.ValueIsEscaped, out var name)) return false;
-        if (reader.ValueIsEscaped) member = MemberNames.Find(System.Text.Encoding.UTF8.GetBytes(name));
+        if (reader.ValueIsEscaped) member = MemberNames.Find(Encoding.UTF8.GetBytes(name));
         if (member == Member.Unknown) duplicate = !(_unknown ??= new HashSet<string>(StringComparer.Ordinal)).Add(name);
         return true;
     }

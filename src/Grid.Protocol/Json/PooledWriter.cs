@@ -7,7 +7,7 @@ namespace Grid.Protocol.Json;
 /// <summary>One JSON writer per thread, lent for the writing of one frame.</summary>
 internal static class PooledWriter
 {
-    /// <summary>Frames are never part of a web page: only what JSON itself asks for is escaped.</summary>
+    /// <summary>Frames are never part of a web page: little more is escaped than JSON itself asks for.</summary>
     public static readonly JavaScriptEncoder Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
 
     private static readonly JsonWriterOptions Options = new() { Encoder = Encoder, SkipValidation = true };

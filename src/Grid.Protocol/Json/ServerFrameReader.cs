@@ -10,15 +10,19 @@ namespace Grid.Protocol.Json;
 /// </summary>
 internal static class ServerFrameReader
 {
+    private static readonly string[] Types =
+    [
+        "message", "published", "pong", "subscribed", "unsubscribed", "gap", "error", "goaway", "welcome", "authorized",
+    ];
+
     public static Decoded<ServerFrame> Read(ReadOnlyMemory<byte> frame)
     {
         // The reader does not look at the bytes of strings that it passes over.
         if (!Utf8.IsValid(frame.Span)) return Decoded<ServerFrame>.None("the frame is not valid UTF-8");
-        ObjectMembers members;
+        var members = new ObjectMembers(frame.Span, nullIsAbsent: true);
         try
         {
-            if (!ObjectMembers.TryRead(frame.Span, nullIsAbsent: true, out members))
-                return Decoded<ServerFrame>.None("the frame is not a JSON object");
+            if (!members.TryRead()) return Decoded<ServerFrame>.None("the frame is not a JSON object");
         }
         catch (JsonException)
         {
@@ -26,7 +30,7 @@ internal static class ServerFrameReader
         }
 
         if (members.Problem is { } problem) return Decoded<ServerFrame>.Bad(problem, members.Id());
-        ServerFrame? result = members.RequiredText(Member.Type, "type must be a string") switch
+        ServerFrame? result = members.Type(Types) switch
         {
             "message" => new MessageFrame(members.Channel(), ReadMessage(ref members, frame)),
             "published" => new PublishedFrame(
@@ -125,7 +129,8 @@ internal static class ServerFrameReader
         {
             var start = (int)reader.TokenStartIndex;
             JsonText.SkipValue(ref reader, WireLimits.MaxDepth);
-            if (!ObjectMembers.TryRead(json[start..(int)reader.BytesConsumed], nullIsAbsent: true, out var item))
+            var item = new ObjectMembers(json[start..(int)reader.BytesConsumed], nullIsAbsent: true);
+            if (!item.TryRead())
             {
                 members.Fail(Wrong);
                 break;

@@ -28,7 +28,7 @@ internal static class Frames
 
     public static ClientFrame FromClient(string json) => Frame(Codec.DecodeClient(Utf8(json)));
 
-    public static ServerFrame Server(string json) => Frame(Codec.DecodeServer(Utf8(json)));
+    public static ServerFrame FromServer(string json) => Frame(Codec.DecodeServer(Utf8(json)));
 
     public static TFrame Frame<TFrame>(Decoded<TFrame> decoded)
         where TFrame : class
