@@ -112,6 +112,7 @@ internal static class ApiDocument
         if (operation.RequestBody is OpenApiRequestBody { Content: { } requests } body)
         {
             body.Required = true;
+            requests.Remove(ApiMetadata.AnyContentType);
             Fill(requests, example?.Request, many);
         }
 

@@ -14,9 +14,9 @@ internal static class TokenEndpoints
         .WithName("createToken").WithTags("Tokens")
         .WithSummary("Make a client token")
         .WithDescription("Makes a token with which a user's client connects. It may allow nothing that the API key itself may not do (403 `forbidden`).")
-        .Accepts<TokenRequest>("application/json")
+        .Accepts<TokenRequest>("application/json", ApiMetadata.AnyContentType)
         .Produces<TokenResponse>()
-        .WithProblems(400, 401, 403, 413, 415, 429, 503)
+        .WithProblems(400, 401, 403, 413, 429, 503)
         .WithExample(
             """{"user":"ana","ttlSeconds":3600,"capabilities":{"room:*":["subscribe","publish","history","presence"]}}""",
             """{"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImRlZmF1bHQuMDE5YTJiM2MiLCJ0eXAiOiJKV1QifQ.…","expiresAt":"2026-01-01T13:00:00+00:00"}""");

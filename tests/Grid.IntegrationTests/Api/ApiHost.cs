@@ -136,6 +136,13 @@ internal sealed class FakeChannels : IChannelPublisher, IChannelReader, IGridDir
     private readonly Lock _lock = new();
     private readonly Dictionary<ChannelId, List<Message>> _channels = [];
 
+    public async ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default)
+    {
+        var heads = new ChannelHead[channels.Count];
+        for (var i = 0; i < heads.Length; i++) heads[i] = await GetHeadAsync(channels[i], cancellationToken);
+        return heads;
+    }
+
     public HashSet<string> Sessions { get; } = ["s_1"];
 
     public List<PublishBatch> Batches { get; } = [];

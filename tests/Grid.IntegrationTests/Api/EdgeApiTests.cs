@@ -36,10 +36,17 @@ public sealed class EdgeApiTests(ApiHost host)
         var wrongMethod = await host.Server.PutAsync("/v1/tokens", Http.Body("{}"));
         await Http.ProblemAsync(wrongMethod, HttpStatusCode.MethodNotAllowed, "bad_frame");
         Assert.Equal(["POST"], wrongMethod.Content.Headers.Allow);
+    }
+
+    [Fact]
+    public async Task A_body_is_json_whatever_its_content_type_says()
+    {
+        const string Form = "application/x-www-form-urlencoded";
         await Http.ProblemAsync(
-            await host.Server.PostAsync("/v1/tokens", new StringContent("user=ana", Encoding.UTF8, "application/x-www-form-urlencoded")),
-            HttpStatusCode.UnsupportedMediaType,
-            "bad_frame");
+            await host.Server.PostAsync("/v1/tokens", new StringContent("user=ana", Encoding.UTF8, Form)), HttpStatusCode.BadRequest, "bad_frame");
+        var made = await host.Server.PostAsync(
+            "/v1/tokens", new StringContent("""{"user":"ana","capabilities":{"room:*":["subscribe"]}}""", Encoding.UTF8, Form));
+        Assert.Equal(HttpStatusCode.OK, made.StatusCode);
     }
 
     [Fact]
