@@ -1,5 +1,4 @@
 using Grid.Abstractions;
-using Grid.Server.Api;
 using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 
