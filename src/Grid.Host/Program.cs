@@ -1,1 +1,18 @@
-Console.WriteLine();
+using Grid.Host;
+using Grid.Server.Hosting;
+
+// Grid as a server of its own: the first user of AddGrid and MapGrid.
+return await HostRunner.RunAsync(args, builder =>
+{
+    var mode = ClusterMode.Read(builder.Configuration);
+    builder.Host.UseOrleans(silo =>
+    {
+        mode.Configure(silo);
+        silo.AddGrid();
+    });
+    builder.Services.AddHostedService<WelcomeBanner>();
+}, app =>
+{
+    app.UsePlayground();
+    app.MapGrid();
+});

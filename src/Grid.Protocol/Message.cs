@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace Grid.Protocol;
 
 /// <summary>What a message carries: the bytes of a JSON value exactly as the publisher sent them, or opaque bytes.</summary>
@@ -41,4 +43,29 @@ public sealed class Message
 
     /// <summary>The user of the token that published it; null for a publish by API key.</summary>
     public string? From { get; init; }
+
+    /// <summary>
+    /// Whether <paramref name="key"/> may be a <see cref="Key"/>: 1 to <see cref="MaxKeyBytes"/> bytes of UTF-8 without control
+    /// characters or halves of surrogate pairs.
+    /// </summary>
+    public static bool IsValidKey(ReadOnlySpan<char> key) =>
+        key.Length is > 0 and <= MaxKeyBytes && IsPlainText(key) && Encoding.UTF8.GetByteCount(key) <= MaxKeyBytes;
+
+    /// <summary>
+    /// Whether <paramref name="name"/> may be an <see cref="Event"/>: 1 to <see cref="MaxEventLength"/> characters, none of them a
+    /// control character or half a surrogate pair.
+    /// </summary>
+    public static bool IsValidEvent(ReadOnlySpan<char> name) => name.Length is > 0 and <= MaxEventLength && IsPlainText(name);
+
+    private static bool IsPlainText(ReadOnlySpan<char> text)
+    {
+        for (var i = 0; i < text.Length; i++)
+        {
+            if (char.IsControl(text[i])) return false;
+            if (!char.IsSurrogate(text[i])) continue;
+            if (i + 1 == text.Length || !char.IsSurrogatePair(text[i], text[i + 1])) return false;
+            i++;
+        }
+        return true;
+    }
 }

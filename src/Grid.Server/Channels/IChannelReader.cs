@@ -14,4 +14,7 @@ public interface IChannelReader
 
     /// <summary>Tells how far a channel reaches.</summary>
     ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken = default);
+
+    /// <summary>Tells how far many durable channels reach, in the order asked, in one round trip.</summary>
+    ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default);
 }

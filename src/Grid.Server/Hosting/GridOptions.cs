@@ -36,7 +36,7 @@ public sealed class GridOptions
     /// <summary>The most payload bytes of publishes that a connection may have unanswered, default 1 MiB; past it its socket is not read.</summary>
     public int MaxInFlightPublishBytes { get; set; } = 1024 * 1024;
 
-    /// <summary>The most sockets that have not yet said hello. Default: 2,000. Further ones are refused with 503.</summary>
+    /// <summary>The most sockets that have not yet said hello. Default: 2,000. Further ones are closed with 4003.</summary>
     public int MaxPendingHellos { get; set; } = 2000;
 
     /// <summary>The span over which a drain spreads its goaways. Default: 5 s.</summary>

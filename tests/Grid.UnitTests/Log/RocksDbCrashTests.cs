@@ -82,7 +82,7 @@ public sealed class RocksDbCrashTests : IDisposable
             {
                 Channel = channel,
                 ExpectedHead = (await log.GetHeadAsync(channel)).Position,
-                Messages = [new() { Offset = heads[0] + 1, At = 1, Payload = Protocol.Payload.Json("1"u8.ToArray()) }],
+                Messages = [new() { Offset = heads[0] + 1, At = 1, Payload = Grid.Protocol.Payload.Json("1"u8.ToArray()) }],
                 KeyWindow = TimeSpan.FromDays(1),
             });
             Assert.Equal(AppendStatus.Appended, result.Status);

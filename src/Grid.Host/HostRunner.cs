@@ -1,0 +1,71 @@
+using Grid.Server.Hosting;
+using Microsoft.Extensions.Options;
+
+namespace Grid.Host;
+
+/// <summary>Runs the host, and turns what can go wrong at the start into one plain sentence and a clean exit.</summary>
+internal static class HostRunner
+{
+    private const string DefaultUrl = "http://localhost:8080";
+
+    /// <summary>Exit code of a start that was refused (EX_CONFIG of sysexits.h).</summary>
+    private const int Refused = 78;
+
+    /// <summary>Builds and runs the application; returns the process's exit code.</summary>
+    public static async Task<int> RunAsync(string[] args, Action<WebApplicationBuilder> configure, Action<WebApplication> map)
+    {
+        try
+        {
+            var builder = WebApplication.CreateBuilder(new WebApplicationOptions
+            {
+                Args = args,
+
+                // The page and the settings lie beside the program, wherever it is started from.
+                ContentRootPath = AppContext.BaseDirectory,
+            });
+            if (string.IsNullOrEmpty(builder.Configuration[WebHostDefaults.ServerUrlsKey])) builder.WebHost.UseUrls(DefaultUrl);
+            configure(builder);
+
+            // What goes wrong at the start is said once, in plain words, below; not a second time with a stack trace.
+            var started = false;
+            foreach (var category in (string[])["Microsoft.Extensions.Hosting.Internal.Host", "Microsoft.AspNetCore.Server.Kestrel"])
+                builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
+            await using var app = builder.Build();
+            app.Lifetime.ApplicationStarted.Register(() => started = true);
+            ListenAddresses.CheckFree(app.Configuration[WebHostDefaults.ServerUrlsKey]);
+            app.Services.OpenGridStore();
+            map(app);
+            await app.RunAsync();
+            return 0;
+        }
+        catch (Exception e) when (Explain(e) is { } reason)
+        {
+            await Console.Error.WriteLineAsync($"Grid cannot start: {reason}");
+            return Refused;
+        }
+    }
+
+    private static string? Explain(Exception exception)
+    {
+        for (Exception? e = exception; e is not null; e = e.InnerException)
+        {
+            switch (e)
+            {
+                case GridStartupException:
+                    return e.Message;
+                case OptionsValidationException invalid:
+                    return string.Join(Environment.NewLine + "  ", ["The settings are not valid:", .. invalid.Failures]);
+                case InvalidOperationException { InnerException: FormatException or ArgumentException } unreadable:
+                    return $"A setting cannot be read: {unreadable.Message}";
+                case FormatException:
+                    return $"A setting cannot be read: {e.Message}";
+                case Microsoft.AspNetCore.Connections.AddressInUseException:
+                    return $"{e.Message} {ListenAddresses.Advice}";
+            }
+
+            if (e is AggregateException { InnerExceptions: [var only] } && Explain(only) is { } inner) return inner;
+        }
+
+        return null;
+    }
+}

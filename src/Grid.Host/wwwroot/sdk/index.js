@@ -1,0 +1,2 @@
+export { GridClient } from './client.js';
+export { GridError } from './errors.js';

@@ -1,0 +1,254 @@
+using System.Runtime.InteropServices;
+using Grid.Abstractions;
+using Grid.Server.Hosting;
+using Grid.Server.Log;
+using Grid.Server.Relay;
+using Microsoft.Extensions.Logging;
+using Orleans.Concurrency;
+
+namespace Grid.Server.Channels;
+
+/// <summary>
+/// The sequencer of one channel: gives offsets, stores, answers, and hands every interested silo what it lacks.
+/// </summary>
+/// <remarks>
+/// <para>A publish goes this way:</para>
+/// <list type="number">
+/// <item>Its drafts wait in <see cref="ChannelSequencer"/> until no append is under way.</item>
+/// <item>All that waits becomes one append, numbered from the head, and the log stores it (one group commit over many channels).</item>
+/// <item>The callers are answered.</item>
+/// <item>Each interested silo's <see cref="SiloFeed"/> sends one batch and, when that is answered, what has gathered since.</item>
+/// </list>
+/// <para>Reentrant, because publishes must gather while an append is awaited; every decision is made between two awaits by the plain
+/// classes above. If two activations ever exist, the log refuses the one that is behind, and it deactivates.</para>
+/// </remarks>
+[Reentrant]
+internal sealed partial class ChannelGrain(
+    MessageLogs logs,
+    NamespacePolicies policies,
+    SiloRelays relays,
+    TimeProvider time,
+    ILogger<ChannelGrain> logger) : Grain, IChannelGrain, IChannelFeedGrain
+{
+    private static readonly TimeSpan FeedRetryMin = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan FeedRetryMax = TimeSpan.FromSeconds(5);
+    private const long RetryAfterMs = 250;
+    private const int ResyncAttempts = 5;
+
+    private readonly RecentMessages _recent = new(maxMessages: 2048, maxBytes: 1024 * 1024);
+    private readonly Dictionary<SiloAddress, SiloFeed> _feeds = [];
+    private ChannelId _channel;
+    private IMessageLog _log = null!;
+    private ChannelSequencer _sequencer = null!;
+    private bool _pumping;
+    private bool _stopped;
+
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        _channel = ChannelId.Parse(this.GetPrimaryKeyString());
+        _log = logs.For(_channel);
+        var head = await _log.GetHeadAsync(_channel, cancellationToken);
+        var last = head.Head >= head.Oldest ? await _log.ReadAsync(_channel, head.Head - 1, 1, cancellationToken: cancellationToken) : null;
+        _sequencer = new ChannelSequencer(
+            _channel, policies.For(_channel.Name).KeyWindow, head, last is { Messages: [.., var m] } ? m.At : 0);
+
+        // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
+        foreach (var silo in relays.LiveSilos()) _ = AskInterestAsync(silo);
+    }
+
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        _stopped = true;
+        return Task.CompletedTask;
+    }
+
+    public async Task<PublishReceipt[]> PublishAsync(PublishBatch batch)
+    {
+        if (batch.Drafts.Length == 0) return [];
+        var ticket = new PublishTicket(batch);
+        _sequencer.Enqueue(ticket);
+        if (!_pumping) _ = PumpAsync();
+        return await ticket.Completion;
+    }
+
+    public async Task<ChannelPage> ReadAsync(long after, int limit) =>
+        await _log.ReadAsync(_channel, Math.Max(0, after), Math.Clamp(limit, 1, 1000));
+
+    public async Task<ChannelHead> GetHeadAsync() => await _log.GetHeadAsync(_channel);
+
+    public Task<ChannelHead> AttachSiloAsync(SiloAddress silo)
+    {
+        if (!_feeds.ContainsKey(silo)) _feeds[silo] = new SiloFeed(_sequencer.Head.Position);
+        return Task.FromResult(_sequencer.Head);
+    }
+
+    /// <summary>Stores what waits, batch after batch, until nothing does.</summary>
+    private async Task PumpAsync()
+    {
+        _pumping = true;
+        try
+        {
+            while (_sequencer.HasPending)
+            {
+                try
+                {
+                    if (_sequencer.NextProbe() is { } keys)
+                    {
+                        _sequencer.OnProbed(keys, await _log.FindKeysAsync(_channel, keys));
+                        continue;
+                    }
+                }
+                catch (LogUnavailableException e)
+                {
+                    LogAppendFailed(_channel, e);
+                    _sequencer.RefusePending(RetryAfterMs);
+                    continue;
+                }
+
+                if (_sequencer.NextAppend(time.GetUtcNow().ToUnixTimeMilliseconds()) is not { } append) continue;
+                AppendResult result;
+                try
+                {
+                    result = await _log.AppendAsync(append);
+                }
+                catch (Exception e)
+                {
+                    LogAppendFailed(_channel, e);
+                    _sequencer.OnUnknown(RetryAfterMs);
+                    await ResyncAsync();
+                    continue;
+                }
+
+                if (_sequencer.OnAppended(result) is not { } stored)
+                {
+                    LogOvertaken(_channel, _sequencer.Head.Head, result.Head.Offset);
+                    _sequencer.FailPending(new ChannelMovedException());
+                    DeactivateOnIdle();
+                    return;
+                }
+
+                if (stored.Count == 0) continue;
+                if (_feeds.Count > 0) _recent.Add(CollectionsMarshal.AsSpan(stored));
+                else _recent.Clear();
+                Feed();
+            }
+        }
+        catch (Exception e)
+        {
+            // Nothing above should throw anything else; if it does, no caller may hang, and the next activation starts afresh.
+            LogPumpFailed(_channel, e);
+            _sequencer.OnUnknown(RetryAfterMs);
+            _sequencer.RefusePending(RetryAfterMs);
+            DeactivateOnIdle();
+        }
+        finally
+        {
+            _pumping = false;
+        }
+    }
+
+    /// <summary>After an append of unknown outcome: what the log says is true. Silos get what it stored from the log.</summary>
+    private async Task ResyncAsync()
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                _sequencer.Resync(await _log.GetHeadAsync(_channel));
+                _recent.Clear();
+                Feed();
+                return;
+            }
+            catch (LogUnavailableException) when (attempt < ResyncAttempts)
+            {
+                _sequencer.RefusePending(RetryAfterMs);
+                await Task.Delay(TimeSpan.FromMilliseconds(100 * attempt), time);
+            }
+            catch (LogUnavailableException)
+            {
+                // Start afresh: the next activation reads the head before it accepts anything.
+                _sequencer.RefusePending(RetryAfterMs);
+                DeactivateOnIdle();
+                return;
+            }
+        }
+    }
+
+    private void Feed()
+    {
+        foreach (var (silo, feed) in _feeds)
+        {
+            if (feed.Next(_channel, _sequencer.Head, _recent) is { } batch) _ = FeedAsync(silo, feed, batch);
+        }
+    }
+
+    /// <summary>Sends batches to one silo until it lacks nothing. Others are not waited for.</summary>
+    private async Task FeedAsync(SiloAddress silo, SiloFeed feed, DeliverBatch batch)
+    {
+        for (DeliverBatch? next = batch; next is not null; next = feed.Next(_channel, _sequencer.Head, _recent))
+        {
+            try
+            {
+                if (!feed.OnAck(await relays.On(silo).DeliverAsync(next)))
+                {
+                    _feeds.Remove(silo);
+                    return;
+                }
+            }
+            catch (Exception e)
+            {
+                feed.OnFailed();
+                if (!await MayRetryAsync(silo, feed, e)) return;
+            }
+        }
+    }
+
+    private async Task AskInterestAsync(SiloAddress silo)
+    {
+        var feed = new SiloFeed(default);
+        while (!_feeds.ContainsKey(silo))
+        {
+            try
+            {
+                if (!feed.OnAck(await relays.On(silo).GetInterestAsync(_channel))) return;
+
+                // The silo may have attached by itself while it was asked; then that feed stays.
+                if (!_feeds.TryAdd(silo, feed)) return;
+                if (feed.Next(_channel, _sequencer.Head, _recent) is { } batch) await FeedAsync(silo, feed, batch);
+                return;
+            }
+            catch (Exception e)
+            {
+                feed.OnFailed();
+                if (!await MayRetryAsync(silo, feed, e)) return;
+            }
+        }
+    }
+
+    private async Task<bool> MayRetryAsync(SiloAddress silo, SiloFeed feed, Exception e)
+    {
+        if (_stopped) return false;
+        if (!relays.IsLive(silo))
+        {
+            _feeds.Remove(silo);
+            return false;
+        }
+
+        LogFeedFailed(_channel, silo, e);
+        var delay = FeedRetryMin * Math.Pow(2, Math.Min(feed.Failures, 8));
+        await Task.Delay(delay < FeedRetryMax ? delay : FeedRetryMax, time);
+        return !_stopped;
+    }
+
+    [LoggerMessage(LogLevel.Error, "The append loop of {Channel} failed")]
+    private partial void LogPumpFailed(ChannelId channel, Exception exception);
+
+    [LoggerMessage(LogLevel.Warning, "An append on {Channel} failed; its outcome is unknown until the log answers again")]
+    private partial void LogAppendFailed(ChannelId channel, Exception exception);
+
+    [LoggerMessage(LogLevel.Information, "This activation of {Channel} was overtaken at offset {Known}: the log is at {Actual}")]
+    private partial void LogOvertaken(ChannelId channel, long known, long actual);
+
+    [LoggerMessage(LogLevel.Warning, "Silo {Silo} did not take messages of {Channel}; trying again")]
+    private partial void LogFeedFailed(ChannelId channel, SiloAddress silo, Exception exception);
+}

@@ -1,0 +1,58 @@
+using Grid.Abstractions;
+using Grid.Server.Api;
+using Grid.Server.Telemetry;
+using Microsoft.Extensions.Logging;
+
+namespace Grid.Server.Channels;
+
+/// <summary>
+/// Publishes to a channel's grain and rides out what a retry can: a channel that moved (nothing was stored), and lost answers when
+/// every draft carries a key (so that a retry cannot store twice). What remains unknown is answered as unavailable.
+/// </summary>
+internal sealed partial class ChannelPublisher(
+    IGrainFactory grains, PublishMetrics metrics, TimeProvider time, ILogger<ChannelPublisher> logger) : IChannelPublisher
+{
+    /// <summary>How long a publish is retried before it is answered as unavailable.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
+
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Publishes; never throws. A receipt refused as unavailable may have been stored: publish again with the same key.</summary>
+    public async ValueTask<PublishReceipt[]> PublishAsync(ChannelId channel, PublishBatch batch)
+    {
+        var grain = grains.GetChannel(channel);
+        var started = time.GetTimestamp();
+        for (var attempt = 1; ; attempt++)
+        {
+            var mayRetry = true;
+            try
+            {
+                var receipts = await grain.PublishAsync(batch);
+                metrics.Published(receipts);
+                return receipts;
+            }
+            catch (ChannelMovedException)
+            {
+            }
+            catch (Exception e)
+            {
+                // Whatever it was, the outcome is unknown; the callers' loops rely on an answer.
+                LogLost(channel, e);
+                mayRetry = Array.TrueForAll(batch.Drafts, d => d.Key is not null);
+            }
+
+            if (!mayRetry || time.GetElapsedTime(started) > Patience)
+            {
+                var refused = new PublishReceipt[batch.Drafts.Length];
+                Array.Fill(refused, PublishReceipt.Refused(ErrorCode.Unavailable, 250));
+                metrics.Published(refused);
+                return refused;
+            }
+
+            await Task.Delay(Pause * Math.Min(attempt, 10), time);
+        }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "The answer to a publish on {Channel} was lost")]
+    private partial void LogLost(ChannelId channel, Exception exception);
+}

@@ -1,0 +1,56 @@
+using Grid.Abstractions;
+using Grid.Protocol;
+
+namespace Grid.Server.Channels;
+
+/// <summary>
+/// What one silo still lacks of a channel. At most one batch is on its way at a time; what comes meanwhile accumulates, and the log is
+/// the only queue. No I/O: the grain sends, a simulation as well.
+/// </summary>
+internal sealed class SiloFeed
+{
+    private Position _have;
+
+    /// <summary>A feed from a known place on.</summary>
+    public SiloFeed(Position have) => _have = have;
+
+    /// <summary>Whether a batch, or the question whether the silo is interested, awaits its answer.</summary>
+    public bool InFlight { get; private set; }
+
+    /// <summary>How often in a row the silo did not answer.</summary>
+    public int Failures { get; private set; }
+
+    /// <summary>Whether the silo lacks something of <paramref name="head"/>.</summary>
+    public bool IsBehind(ChannelHead head) => _have.Epoch != head.Epoch || _have.Offset < head.Head;
+
+    /// <summary>
+    /// The next batch, or null when one is in flight or nothing is lacking. It holds what the window of recent messages still has, if
+    /// that starts early enough; else it only names the head, and the silo reads the log.
+    /// </summary>
+    public DeliverBatch? Next(ChannelId channel, ChannelHead head, RecentMessages recent)
+    {
+        if (InFlight || !IsBehind(head)) return null;
+        InFlight = true;
+        var messages = _have.Epoch == head.Epoch ? recent.After(_have.Offset) : [];
+        return new DeliverBatch { Channel = channel, Head = head, Messages = messages };
+    }
+
+    /// <summary>The silo answered. False: it has no subscribers, and the feed can go.</summary>
+    public bool OnAck(DeliverAck ack)
+    {
+        InFlight = false;
+        Failures = 0;
+        if (!ack.Interested) return false;
+
+        // The silo's own word, even if it goes back: it may have restarted its channel since the last answer.
+        _have = ack.Have;
+        return true;
+    }
+
+    /// <summary>The silo did not answer, or refused; the batch may or may not have been served. Sent again later: it goes by offsets.</summary>
+    public void OnFailed()
+    {
+        InFlight = false;
+        Failures++;
+    }
+}

@@ -1,0 +1,119 @@
+using Grid.Abstractions;
+using Grid.Protocol;
+
+namespace Grid.Server.Gateway;
+
+/// <content>Heartbeat, expiry, checkpoints and close.</content>
+internal sealed partial class ClientConnection
+{
+    private static readonly TimeSpan FlushPatience = TimeSpan.FromSeconds(2);
+    private const long ClosePatienceMs = 3000;
+
+    private readonly long _openedAt = Environment.TickCount64;
+    private volatile bool _closing;
+    private int _closeSent;
+    private long _closeDeadline;
+    private long _pingedAt;
+    private long _dirtySince;
+    private bool _warnedOfExpiry;
+
+    /// <inheritdoc/>
+    public void Tick(long now)
+    {
+        if (_closing)
+        {
+            if (now > Volatile.Read(ref _closeDeadline)) _abort();
+            return;
+        }
+
+        if (!_welcomed)
+        {
+            if (now - _openedAt > _services.Options.HelloTimeout.TotalMilliseconds)
+                Close(CloseCode.Unauthorized, "No hello came in time.");
+            return;
+        }
+
+        CheckHeartbeat(now);
+        CheckExpiry();
+        if (Volatile.Read(ref _dirtySince) is > 0 and var since && now - since >= _services.Options.CheckpointInterval.TotalMilliseconds)
+        {
+            Volatile.Write(ref _dirtySince, 0);
+            _link!.Checkpoint();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void GoAway(TimeSpan reconnectIn) => Send(new GoAwayFrame("drain", (long)reconnectIn.TotalMilliseconds));
+
+    /// <inheritdoc/>
+    public void CloseForDrain() => Close(CloseCode.Drain, "The silo is leaving.");
+
+    /// <inheritdoc/>
+    public void Close(CloseCode code, string reason)
+    {
+        if (Interlocked.Exchange(ref _closeSent, 1) != 0) return;
+        _services.Metrics.Closed(code);
+
+        // A peer that was silent for two heartbeats will not answer a close either.
+        Volatile.Write(ref _closeDeadline, Environment.TickCount64 + (code == CloseCode.HeartbeatMissed ? 0 : ClosePatienceMs));
+        _closing = true;
+        _stream.Outbound.Write(WebSocketFraming.CloseFrame((int)code, reason));
+    }
+
+    /// <inheritdoc/>
+    public ConnectedSession Describe()
+    {
+        lock (_subscriptions) return new ConnectedSession(Session, User, [.. _subscriptions.Keys]);
+    }
+
+    /// <summary>All that the session's grain needs to know of this socket.</summary>
+    public SessionCheckpoint MakeCheckpoint(bool detached)
+    {
+        var cursors = new Dictionary<string, Position>(StringComparer.Ordinal);
+        lock (_subscriptions)
+        {
+            foreach (var (channel, subscription) in _subscriptions) cursors[channel] = subscription.Acked;
+        }
+
+        return new SessionCheckpoint
+        {
+            Generation = Generation, User = User, Silo = _services.Silo, Cursors = cursors, Detached = detached,
+        };
+    }
+
+    /// <summary>The client has finished with more: the next checkpoint is due an interval from the first change on.</summary>
+    private void MarkDirty() => Interlocked.CompareExchange(ref _dirtySince, Environment.TickCount64, 0);
+
+    /// <summary>RFC 6455 section 5.5.1: a close is answered by a close, typically with the same code.</summary>
+    private void AnswerClose(int? code)
+    {
+        if (Interlocked.Exchange(ref _closeSent, 1) != 0) return;
+        Volatile.Write(ref _closeDeadline, Environment.TickCount64 + ClosePatienceMs);
+        _closing = true;
+        if (code is not null) _stream.Outbound.Write(WebSocketFraming.CloseFrame(code.Value, string.Empty));
+    }
+
+    private void CheckHeartbeat(long now)
+    {
+        var heartbeat = (long)_services.Options.Heartbeat.TotalMilliseconds;
+        var idle = now - Math.Max(_stream.LastReceived, _stream.Outbound.LastProgress);
+        if (idle < heartbeat) return;
+        if (_pingedAt == 0 || _stream.LastReceived >= _pingedAt)
+        {
+            _pingedAt = now;
+            _stream.Outbound.Write(WebSocketFraming.Ping);
+        }
+        else if (idle >= 2 * heartbeat)
+        {
+            Close(CloseCode.HeartbeatMissed, "Nothing was heard for two heartbeats.");
+        }
+    }
+
+    private void CheckExpiry()
+    {
+        if (_warnedOfExpiry || _caller.ExpiresAt is not { } expiresAt || expiresAt > _services.Time.GetUtcNow()) return;
+        _warnedOfExpiry = true;
+        Send(new ErrorFrame(null, ErrorCode.Unauthorized, "The token has expired."));
+        Close(CloseCode.Unauthorized, "The token has expired.");
+    }
+}

@@ -1,0 +1,291 @@
+using System.Buffers;
+using System.Net;
+using System.Net.WebSockets;
+using Grid.Protocol;
+using Grid.Server.Api;
+using Grid.Server.Log;
+using Grid.Server.Relay;
+using Grid.Server.Tenancy;
+using Microsoft.Extensions.Logging;
+
+namespace Grid.Server.Gateway;
+
+/// <summary>
+/// One client's socket: reads its frames, carries out its commands, and takes what its channels deliver. It outlives the activation of
+/// its session's grain, and tells the grain everything again when that was lost.
+/// </summary>
+/// <remarks>
+/// The life of a connection is in <see cref="RunAsync"/>; commands in ClientConnection.Commands.cs; heartbeat, expiry and close in
+/// ClientConnection.Upkeep.cs. The read loop handles one frame at a time; publishes and session calls go on behind it in
+/// <see cref="PublishLane"/> and <see cref="SessionLink"/>. Delivery does not pass through it at all: channels write to
+/// <see cref="OutboundBuffer"/>.
+/// </remarks>
+internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGatewayConnection
+{
+    private readonly GatewayServices _services;
+    private readonly SocketStream _stream;
+    private readonly FrameReader _reader;
+    private readonly WebSocketEncoder _encoder;
+    private readonly Action _abort;
+    private readonly Dictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
+    private Caller _caller = null!;
+    private SessionLink? _link;
+    private CatchUpPump? _catchUp;
+    private readonly IPAddress? _address;
+    private string? _presentedToken;
+    private bool _welcomed;
+    private bool _peerClosed;
+
+    /// <summary>Makes the connection of an accepted socket.</summary>
+    /// <param name="services">The silo's services.</param>
+    /// <param name="socket">The library's socket, reading from <paramref name="stream"/>.</param>
+    /// <param name="stream">The connection's stream.</param>
+    /// <param name="encoder">The codec agreed on.</param>
+    /// <param name="token">The token of the header or the query string, if any.</param>
+    /// <param name="address">Where the client is, for the limits on bad credentials.</param>
+    /// <param name="abort">Ends the transport at once; must not wait.</param>
+    public ClientConnection(
+        GatewayServices services,
+        WebSocket socket,
+        SocketStream stream,
+        WebSocketEncoder encoder,
+        string? token,
+        IPAddress? address,
+        Action abort)
+    {
+        _address = address;
+        _services = services;
+        _stream = stream;
+        _encoder = encoder;
+        _presentedToken = token;
+        _abort = abort;
+        _reader = new FrameReader(
+            socket, encoder.Codec.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary, services.Options.MaxFrameBytes);
+    }
+
+    /// <inheritdoc/>
+    public string Tenant => _caller.Tenant;
+
+    /// <inheritdoc/>
+    public string Session { get; private set; } = string.Empty;
+
+    /// <inheritdoc/>
+    public string User { get; private set; } = string.Empty;
+
+    /// <inheritdoc/>
+    public long Generation { get; private set; }
+
+    /// <inheritdoc/>
+    public IDeliveryEncoder Encoder => _encoder;
+
+    /// <inheritdoc/>
+    public int Room => _closing ? 0 : _stream.Outbound.Room;
+
+    /// <summary>The whole life of the connection: hello, frames until it ends, and in any case the farewell.</summary>
+    public async Task RunAsync()
+    {
+        _services.Registry.Add(this);
+        _services.Metrics.Opened();
+        try
+        {
+            // 1. Who is there, and which session. 2. Frame after frame. 3. Below: nothing of the connection stays behind.
+            if (!await HelloAsync()) return;
+            while (await NextFrameAsync() is { } frame) await HandleAsync(frame);
+        }
+        catch (Exception e)
+        {
+            LogFault(_services.Logger, Session, e);
+            Close(CloseCode.ServerFault, "The server had a fault.");
+        }
+        finally
+        {
+            await EndAsync();
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool TryDeliver(ReadOnlyMemory<byte> bytes) => !_closing && _stream.Outbound.TryWrite(bytes);
+
+    /// <inheritdoc/>
+    public void OnBehind(Subscription subscription)
+    {
+        if (_closing) return;
+        var pump = _catchUp;
+        if (pump is null)
+        {
+            var made = new CatchUpPump(_stream.Outbound, _services.Time, _services.Logger);
+            pump = Interlocked.CompareExchange(ref _catchUp, made, null) ?? made;
+        }
+
+        pump.Add(subscription);
+    }
+
+    /// <inheritdoc/>
+    public void OnTooSlow(Subscription subscription) =>
+        Close(CloseCode.TooSlow, $"The connection could not keep up with {subscription.Id.Name}.");
+
+    /// <summary>Writes a frame to the client.</summary>
+    public void Send(ServerFrame frame)
+    {
+        if (_closing) return;
+        var output = new ArrayBufferWriter<byte>(256);
+        _encoder.Encode(frame, output);
+        _stream.Outbound.Write(output.WrittenMemory);
+    }
+
+    /// <summary>The next valid frame; null when the connection is over. What is wrong with others is answered here.</summary>
+    private async ValueTask<ClientFrame?> NextFrameAsync()
+    {
+        while (true)
+        {
+            // A client that asks without reading its answers is not read from either.
+            await _stream.Outbound.WaitForRoomAsync();
+            await WaitForPublishRoomAsync();
+            switch (await _reader.ReadAsync(CancellationToken.None))
+            {
+                case ReadOutcome.Closed:
+                    _peerClosed = true;
+                    AnswerClose(_reader.PeerCloseCode);
+                    return null;
+                case ReadOutcome.TooLarge:
+                    Close(CloseCode.FrameTooLarge, $"Frames are limited to {_services.Options.MaxFrameBytes} bytes.");
+                    return null;
+                case ReadOutcome.Violation:
+                    Close(CloseCode.ProtocolViolation, "The bytes received are no frames of this protocol.");
+                    return null;
+            }
+
+            if (_closing) continue;
+            var decoded = _encoder.Codec.DecodeClient(_reader.Frame);
+            switch (decoded.Status)
+            {
+                case DecodeStatus.Ok:
+                    return decoded.Frame;
+                case DecodeStatus.BadFrame:
+                    Send(new ErrorFrame(decoded.Id, ErrorCode.BadFrame, decoded.Error!));
+                    if (_welcomed) continue;
+                    Close(CloseCode.ProtocolViolation, "The first frame must be a hello.");
+                    return null;
+                default:
+                    Close(CloseCode.ProtocolViolation, decoded.Error ?? "No frame.");
+                    return null;
+            }
+        }
+    }
+
+    private async Task<bool> HelloAsync()
+    {
+        var entered = _services.Registry.TryEnterHello(_services.Options.MaxPendingHellos);
+        try
+        {
+            if (!entered)
+            {
+                Close(CloseCode.ServerFault, "Too many connections are waiting to say hello; try again.");
+                return false;
+            }
+
+            if (await NextFrameAsync() is not { } first) return false;
+            if (first is not HelloFrame hello)
+            {
+                Close(CloseCode.ProtocolViolation, "The first frame must be a hello.");
+                return false;
+            }
+
+            var (caller, problem) = await AuthenticateAsync(hello.Token ?? _presentedToken);
+            _presentedToken = null;
+            if (caller is null)
+            {
+                Send(new ErrorFrame(null, problem!.Code, problem.Detail));
+                Close(problem.Code == ErrorCode.Unauthorized ? CloseCode.Unauthorized : CloseCode.ServerFault, problem.Detail);
+                return false;
+            }
+
+            _caller = caller;
+            User = caller.User ?? UserName.Server;
+            return await TakeUpSessionAsync(hello.Resume);
+        }
+        catch (Exception e) when (e is LogUnavailableException or TimeoutException or OrleansException)
+        {
+            // The session is whole, only out of reach: the client tries again.
+            LogHelloFailed(_services.Logger, Session, e);
+            Close(CloseCode.ServerFault, "The session cannot be taken up right now; try again.");
+            return false;
+        }
+        finally
+        {
+            if (entered) _services.Registry.LeaveHello();
+        }
+    }
+
+    private ValueTask<(Caller? Caller, GridProblem? Problem)> AuthenticateAsync(string? token) =>
+        _services.Credentials.CheckAsync(token ?? string.Empty, _address);
+
+    private async Task EndAsync()
+    {
+        try
+        {
+            _closing = true;
+            foreach (var subscription in Subscriptions()) subscription.Channel.Leave(subscription);
+            if (_link is not null) _services.Hub.Unregister(this);
+            var detached = _link?.DetachAsync() ?? Task.CompletedTask;
+
+            // What was written last, the close frame with it, should arrive before the transport goes.
+            await AwaitPeerCloseAsync();
+            await Task.WhenAny(_stream.Outbound.FlushAsync(), Task.Delay(FlushPatience, _services.Time));
+            _stream.Outbound.Close();
+            await detached;
+        }
+        catch (Exception e)
+        {
+            LogFault(_services.Logger, Session, e);
+        }
+        finally
+        {
+            _stream.Outbound.Close();
+            _reader.Release();
+            _services.Registry.Remove(this);
+            _services.Metrics.Ended();
+        }
+    }
+
+    /// <summary>
+    /// After a close of ours: discards what still comes until the peer has closed too. Ending the transport with bytes unread would
+    /// reset it, and the peer might never see the close code. <see cref="Tick"/> aborts a peer that takes too long.
+    /// </summary>
+    private async Task AwaitPeerCloseAsync()
+    {
+        while (!_peerClosed)
+        {
+            switch (await _reader.ReadAsync(CancellationToken.None))
+            {
+                case ReadOutcome.Closed:
+                    return;
+                case ReadOutcome.Violation:
+                    // The library reads no further; the bytes themselves can still be taken.
+                    var rest = new byte[1024];
+                    try
+                    {
+                        while (await _stream.ReadAsync(rest) > 0)
+                        {
+                        }
+                    }
+                    catch (Exception e) when (e is IOException or OperationCanceledException)
+                    {
+                    }
+
+                    return;
+            }
+        }
+    }
+
+    private Subscription[] Subscriptions()
+    {
+        lock (_subscriptions) return [.. _subscriptions.Values];
+    }
+
+    [LoggerMessage(LogLevel.Warning, "Session {Session} could not be taken up")]
+    private static partial void LogHelloFailed(ILogger logger, string session, Exception exception);
+
+    [LoggerMessage(LogLevel.Error, "The connection of session {Session} had a fault")]
+    private static partial void LogFault(ILogger logger, string session, Exception exception);
+}

@@ -1,0 +1,144 @@
+using Grid.Abstractions;
+using Grid.Protocol;
+using Microsoft.Extensions.Logging;
+
+namespace Grid.Server.Gateway;
+
+/// <summary>A change of a connection's subscriptions on its way to the session's grain.</summary>
+/// <param name="Channel">The channel.</param>
+/// <param name="Cursor">Where the subscription stands; null removes it.</param>
+/// <param name="Done">Called when the grain has stored it (true), or could not be reached (false).</param>
+internal readonly record struct LinkChange(string Channel, Position? Cursor, Action<bool> Done);
+
+/// <summary>
+/// A connection's way to its session's grain: one call at a time, so that a checkpoint never undoes a newer change; what comes
+/// meanwhile goes with the next call.
+/// </summary>
+internal sealed partial class SessionLink(ClientConnection connection, ISessionGrain grain, TimeProvider time, ILogger logger)
+{
+    private const int Attempts = 6;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    private readonly Lock _gate = new();
+    private readonly List<LinkChange> _changes = [];
+    private bool _checkpoint;
+    private bool _detach;
+    private TaskCompletionSource? _detached;
+    private bool _busy;
+
+    /// <summary>Sends a change of subscriptions.</summary>
+    public void Change(LinkChange change)
+    {
+        lock (_gate) _changes.Add(change);
+        Run();
+    }
+
+    /// <summary>Reports the cursors.</summary>
+    public void Checkpoint()
+    {
+        lock (_gate) _checkpoint = true;
+        Run();
+    }
+
+    /// <summary>Reports the cursors a last time: the socket is gone.</summary>
+    public Task DetachAsync()
+    {
+        Task detached;
+        lock (_gate)
+        {
+            _detach = true;
+            _detached ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            detached = _detached.Task;
+        }
+
+        Run();
+        return detached;
+    }
+
+    private void Run()
+    {
+        lock (_gate)
+        {
+            if (_busy) return;
+            _busy = true;
+        }
+
+        _ = RunAsync();
+    }
+
+    private async Task RunAsync()
+    {
+        while (true)
+        {
+            LinkChange[] changes;
+            bool detach;
+            lock (_gate)
+            {
+                changes = [.. _changes];
+                _changes.Clear();
+                detach = _detach && changes.Length == 0;
+                if (changes.Length == 0 && !detach && !_checkpoint)
+                {
+                    _busy = false;
+                    return;
+                }
+
+                if (changes.Length == 0) _checkpoint = _detach = false;
+            }
+
+            var status = await CallAsync(changes, detach);
+            foreach (var change in changes) change.Done(status == SessionCallStatus.Ok);
+            if (detach) _detached!.TrySetResult();
+            else if (status == SessionCallStatus.Fenced) connection.Close(CloseCode.Superseded, "A newer connection took the session over.");
+        }
+    }
+
+    /// <summary>One call, retried while the grain cannot be reached; null: it could not.</summary>
+    private async Task<SessionCallStatus?> CallAsync(LinkChange[] changes, bool detach)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                if (changes.Length == 0) return await grain.CheckpointAsync(connection.MakeCheckpoint(detach));
+                var status = await grain.ChangeAsync(MakeChange(changes));
+                if (status != SessionCallStatus.Unknown) return status;
+
+                // The grain lost its state: tell it everything, this change included.
+                return await grain.CheckpointAsync(connection.MakeCheckpoint(detached: false));
+            }
+            catch (Exception e) when (attempt < Attempts && e is TimeoutException or OrleansException)
+            {
+                await Task.Delay(Pause * attempt, time, CancellationToken.None);
+            }
+            catch (Exception e)
+            {
+                LogUnreachable(connection.Session, e);
+                return null;
+            }
+        }
+    }
+
+    private SessionChange MakeChange(LinkChange[] changes)
+    {
+        var change = new SessionChange { Generation = connection.Generation, Set = [], Removed = [] };
+        foreach (var one in changes)
+        {
+            if (one.Cursor is { } cursor)
+            {
+                change.Set[one.Channel] = cursor;
+                change.Removed.Remove(one.Channel);
+            }
+            else
+            {
+                change.Set.Remove(one.Channel);
+                change.Removed.Add(one.Channel);
+            }
+        }
+
+        return change;
+    }
+
+    [LoggerMessage(LogLevel.Warning, "The grain of session {Session} could not be reached")]
+    private partial void LogUnreachable(string session, Exception exception);
+}

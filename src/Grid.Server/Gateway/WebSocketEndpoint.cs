@@ -1,0 +1,110 @@
+using Grid.Protocol;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Grid.Server.Gateway;
+
+/// <summary>
+/// <c>GET /v1/ws</c>: accepts sockets. The handshake (RFC 6455 over HTTP/1.1, RFC 8441 over HTTP/2) and reading are the framework's;
+/// it is handed a stream of ours, so that writing can be too.
+/// </summary>
+internal static class WebSocketEndpoint
+{
+    private static readonly WebSocketEncoder[] Encoders = [new(JsonWireCodec.Instance)];
+
+    /// <summary>Maps the endpoint.</summary>
+    public static IEndpointConventionBuilder MapGridWebSocket(this IEndpointRouteBuilder endpoints)
+    {
+        var pipeline = endpoints.CreateApplicationBuilder();
+        pipeline.Use(OwnTheStream);
+        pipeline.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.Zero });
+        pipeline.Run(AcceptAsync);
+        return endpoints.MapGet("/v1/ws", pipeline.Build()).ExcludeFromDescription();
+    }
+
+    private static Task OwnTheStream(HttpContext context, RequestDelegate next)
+    {
+        var options = context.RequestServices.GetRequiredService<GatewayServices>().Options;
+        var wrapper = new UpgradedStream(
+            context.Features.Get<IHttpUpgradeFeature>(),
+            context.Features.Get<IHttpExtendedConnectFeature>(),
+            inner => new SocketStream(
+                inner, stream => new OutboundBuffer(stream, options.MaxOutboundBytes, () => QueueAbort(context))));
+        context.Features.Set(wrapper);
+        context.Features.Set<IHttpUpgradeFeature>(wrapper);
+        if (wrapper.HasConnect) context.Features.Set<IHttpExtendedConnectFeature>(wrapper);
+
+        // An application that uses WebSockets itself has the feature already, over the stream as it was.
+        context.Features.Set<IHttpWebSocketFeature>(null);
+        return next(context);
+    }
+
+    private static async Task AcceptAsync(HttpContext context)
+    {
+        var services = context.RequestServices.GetRequiredService<GatewayServices>();
+        if (!context.WebSockets.IsWebSocketRequest)
+        {
+            context.Response.StatusCode = StatusCodes.Status426UpgradeRequired;
+            context.Response.Headers.Upgrade = "websocket";
+            return;
+        }
+
+        if (services.Registry.IsDraining)
+        {
+            context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+            context.Response.Headers.RetryAfter = "1";
+            return;
+        }
+
+        var requested = context.WebSockets.WebSocketRequestedProtocols;
+        var encoder = Array.Find(Encoders, e => requested.Contains(e.Codec.Subprotocol)) ?? Encoders[0];
+        using var socket = await context.WebSockets.AcceptWebSocketAsync(new WebSocketAcceptContext
+        {
+            SubProtocol = requested.Contains(encoder.Codec.Subprotocol) ? encoder.Codec.Subprotocol : null,
+        });
+        var stream = context.Features.Get<UpgradedStream>()!.Stream!;
+        var connection = new ClientConnection(
+            services,
+            socket,
+            stream,
+            encoder,
+            Token(context.Request),
+            context.Connection.RemoteIpAddress,
+            () => QueueAbort(context));
+        await connection.RunAsync();
+    }
+
+    private static string? Token(HttpRequest request)
+    {
+        const string Scheme = "Bearer ";
+        var header = request.Headers.Authorization.ToString();
+        return header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) ? header[Scheme.Length..].Trim() : request.Query["token"];
+    }
+
+    // Not inline: what an abort cancels may run on the thread that delivers to others.
+    private static void QueueAbort(HttpContext context) =>
+        ThreadPool.UnsafeQueueUserWorkItem(static c => c.Abort(), context, preferLocal: false);
+
+    /// <summary>Hands the framework our stream where it would get the transport's.</summary>
+    private sealed class UpgradedStream(
+        IHttpUpgradeFeature? upgrade, IHttpExtendedConnectFeature? connect, Func<Stream, SocketStream> wrap)
+        : IHttpUpgradeFeature, IHttpExtendedConnectFeature
+    {
+        public SocketStream? Stream { get; private set; }
+
+        public bool HasConnect => connect is not null;
+
+        public bool IsUpgradableRequest => upgrade?.IsUpgradableRequest ?? false;
+
+        public bool IsExtendedConnect => connect?.IsExtendedConnect ?? false;
+
+        public string? Protocol => connect?.Protocol;
+
+        public async Task<Stream> UpgradeAsync() => Stream = wrap(await upgrade!.UpgradeAsync());
+
+        public async ValueTask<Stream> AcceptAsync() => Stream = wrap(await connect!.AcceptAsync());
+    }
+}

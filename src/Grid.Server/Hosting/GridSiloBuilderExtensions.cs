@@ -1,0 +1,83 @@
+using Grid.Server.Api;
+using Grid.Server.Channels;
+using Grid.Server.Gateway;
+using Grid.Server.Log;
+using Grid.Server.Relay;
+using Grid.Server.Sessions;
+using Grid.Server.Telemetry;
+using Grid.Server.Tenancy;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+
+namespace Grid.Server.Hosting;
+
+/// <summary>Adds Grid to a silo.</summary>
+public static class GridSiloBuilderExtensions
+{
+    /// <summary>Session grains are called rarely and hold little: their activations go soon, while their sockets stay.</summary>
+    private static readonly TimeSpan SessionCollectionAge = TimeSpan.FromMinutes(2);
+
+    /// <summary>What a stop may take beyond the span of its drain.</summary>
+    private static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
+
+    /// <summary>
+    /// Adds Grid: channels, sessions, the gateway and the embedded store. Settings come from the configuration section
+    /// <see cref="GridOptions.Section"/>, then from <paramref name="configure"/>. Clustering is the caller's choice. Follow it with
+    /// <see cref="GridEndpointRouteBuilderExtensions.MapGrid"/> on the application.
+    /// </summary>
+    public static ISiloBuilder AddGrid(this ISiloBuilder silo, Action<GridOptions>? configure = null)
+    {
+        var services = silo.Services;
+        services.AddOptions<GridOptions>().Bind(silo.Configuration.GetSection(GridOptions.Section)).ValidateOnStart();
+        if (configure is not null) services.PostConfigure(configure);
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddMetrics();
+
+        // The host must not cut the drain short.
+        services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>>(static (host, grid) =>
+        {
+            var needed = grid.Value.DrainSpan + AfterDrain;
+            if (host.ShutdownTimeout < needed) host.ShutdownTimeout = needed;
+        });
+
+        // Channels: sequencing, and the log below it.
+        services.AddSingleton<NamespacePolicies>();
+        services.AddSingleton<IChannelReader, ChannelReader>();
+        services.AddSingleton<ChannelPublisher>();
+        services.AddSingleton<IChannelPublisher>(s => s.GetRequiredService<ChannelPublisher>());
+        services.AddSingleton<PublishMetrics>();
+        services.AddGridEmbeddedStore();
+        silo.AddGridEmbeddedGrainStorage();
+
+        // Relay: what this silo listens to.
+        services.AddSingleton<RelayMetrics>();
+        services.AddSingleton<RelayHub>();
+        services.AddSingleton<SiloRelays>();
+        services.AddSingleton<SiloRelayClient>();
+        services.AddSingleton<IGridDirectory, GridDirectory>();
+        services.AddGrainService<SiloRelayService>();
+        services.AddHostedService<RelaySweeper>();
+
+        // Sessions.
+        services.AddSingleton<SessionLoss>();
+        services.AddHostedService<SessionSweeper>();
+        silo.Configure<GrainCollectionOptions>(o => o.ClassSpecificCollectionAge[typeof(SessionGrain).FullName!] = SessionCollectionAge);
+
+        // Gateway and API.
+        services.AddSingleton<GatewayMetrics>();
+        services.AddSingleton<ConnectionRegistry>();
+        services.AddSingleton<PastGuard>();
+        services.AddSingleton<GatewayServices>();
+        services.AddHostedService<GatewayUpkeep>();
+        services.AddSingleton<ISecretStore, StoreSecrets>();
+        services.AddGridApi();
+        silo.AddGridDashboard();
+        services.AddSingleton<GridStartup>();
+        services.AddHostedService(s => s.GetRequiredService<GridStartup>());
+        return silo;
+    }
+}

@@ -1,0 +1,62 @@
+using Grid.Server.Log;
+using Grid.Server.Tenancy;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace Grid.Server.Hosting;
+
+/// <summary>
+/// What happens once the silo runs: the first tenant and key are made, and only then is the process ready for traffic.
+/// </summary>
+public sealed class GridStartup : IHostedLifecycleService
+{
+    private readonly TenancyBootstrap _bootstrap;
+    private readonly TaskCompletionSource<BootstrapResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Registers the readiness checks.</summary>
+    public GridStartup(TenancyBootstrap bootstrap, IReadiness readiness, IServiceProvider services)
+    {
+        _bootstrap = bootstrap;
+        var silos = services.GetRequiredService<ISiloStatusOracle>();
+        var reader = services.GetRequiredService<MessageLogs>();
+        var probe = new Abstractions.ChannelId("grid", "readiness");
+        readiness.Add("started", _ => ValueTask.FromResult(_done.Task.IsCompletedSuccessfully));
+        readiness.Add("cluster", _ => ValueTask.FromResult(silos.CurrentStatus == SiloStatus.Active));
+        readiness.Add("store", async cancellation =>
+        {
+            await reader.Durable.GetHeadAsync(probe, cancellation);
+            return true;
+        });
+    }
+
+    /// <summary>What this start had to make; ends when Grid is ready.</summary>
+    public Task<BootstrapResult> Completed => _done.Task;
+
+    /// <inheritdoc/>
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public async Task StartedAsync(CancellationToken cancellationToken) => _done.SetResult(await _bootstrap.EnsureAsync());
+
+    /// <inheritdoc/>
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+}
+
+/// <summary>Steps of a start that an application may take earlier than Grid would.</summary>
+public static class GridStartupExtensions
+{
+    /// <summary>
+    /// Opens the embedded store now, before anything else starts, so that what is wrong with its folder is said first and alone.
+    /// </summary>
+    /// <exception cref="GridStartupException">The store cannot be opened; the message says why in plain words.</exception>
+    public static void OpenGridStore(this IServiceProvider services) => services.GetRequiredService<RocksDbStore>();
+}

@@ -1,0 +1,136 @@
+using System.Collections.Concurrent;
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Channels;
+using Grid.Server.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Grid.Server.Relay;
+
+/// <summary>
+/// Everything of a silo that listens: its channels with local subscribers, and the sockets of its sessions.
+/// </summary>
+internal sealed partial class RelayHub(
+    IGrainFactory grains,
+    IChannelReader reader,
+    NamespacePolicies policies,
+    ILocalSiloDetails silo,
+    RelayMetrics metrics,
+    ILogger<RelayHub> logger) : ISiloRelay
+{
+    private readonly ConcurrentDictionary<ChannelId, LocalChannel> _channels = new();
+    private readonly ConcurrentDictionary<(string Tenant, string Session), ISessionSocket> _sockets = new();
+
+    /// <summary>How many channels have local subscribers, or had until a moment ago.</summary>
+    public int ChannelCount => _channels.Count;
+
+    /// <summary>
+    /// Adds a subscription that is not yet started.
+    /// </summary>
+    /// <param name="channel">The channel.</param>
+    /// <param name="consumer">Who consumes.</param>
+    /// <param name="resolve">Chooses the place to start, given how far the channel reaches; null refuses.</param>
+    /// <returns>The subscription and the head it was resolved against; no subscription when <paramref name="resolve"/> refused.</returns>
+    public async Task<(Subscription? Subscription, ChannelHead Head)> JoinAsync(
+        ChannelId channel, IConsumer consumer, Func<ChannelHead, Position?> resolve)
+    {
+        while (true)
+        {
+            var local = _channels.GetOrAdd(channel, static (id, hub) => hub.Make(id), this);
+            await local.EnsureAttachedAsync();
+
+            // The log's word, not the silo's own position: that may be a moment behind what the client was already told.
+            var head = await reader.GetHeadAsync(channel);
+            if (resolve(head) is not { } cursor) return (null, head);
+            if (await local.JoinAsync(consumer, cursor, head) is { } subscription) return (subscription, head);
+            _channels.TryRemove(new(channel, local));
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<DeliverAck> DeliverAsync(DeliverBatch batch) =>
+        _channels.TryGetValue(batch.Channel, out var local) ? local.PostAsync(batch) : Task.FromResult(default(DeliverAck));
+
+    /// <inheritdoc/>
+    public Task<DeliverAck> GetInterestAsync(ChannelId channel) =>
+        Task.FromResult(_channels.TryGetValue(channel, out var local) ? local.Interest() : default);
+
+    /// <inheritdoc/>
+    public Task<long> CountSubscribersAsync(ChannelId channel) =>
+        Task.FromResult(_channels.TryGetValue(channel, out var local) ? local.SubscriptionCount : 0L);
+
+    /// <summary>Makes a socket known as its session's; an older one of the same session ends.</summary>
+    public void Register(ISessionSocket socket)
+    {
+        ISessionSocket? older = null;
+        _sockets.AddOrUpdate(
+            (socket.Tenant, socket.Session),
+            socket,
+            (_, known) =>
+            {
+                older = known.Generation < socket.Generation ? known : null;
+                return older is null ? known : socket;
+            });
+        older?.Close(CloseCode.Superseded, "A newer connection took the session over.");
+    }
+
+    /// <summary>Forgets a socket, unless a newer one of its session has taken its place.</summary>
+    public void Unregister(ISessionSocket socket) => _sockets.TryRemove(new((socket.Tenant, socket.Session), socket));
+
+    /// <inheritdoc/>
+    public Task<bool> FenceAsync(string tenant, string session, long generation, CloseCode code)
+    {
+        if (!_sockets.TryGetValue((tenant, session), out var socket) || socket.Generation >= generation) return Task.FromResult(false);
+        socket.Close(code, code == CloseCode.Superseded ? "A newer connection took the session over." : "The session was closed.");
+        return Task.FromResult(true);
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> HoldsAsync(string tenant, string session, long generation) =>
+        Task.FromResult(_sockets.TryGetValue((tenant, session), out var socket) && socket.Generation == generation);
+
+    /// <inheritdoc/>
+    public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) =>
+        Task.FromResult(_sockets.Values
+            .Where(s => s.Tenant == tenant && s.User == user).Take(limit).Select(s => s.Describe()).ToArray());
+
+    /// <summary>
+    /// Retires channels that nobody listens to any more, and compares the others with the log: a feed that was lost unnoticed (two
+    /// activations of a channel for a moment) must not stay so.
+    /// </summary>
+    /// <param name="quietMs">Channels quiet for at least this long are looked at.</param>
+    public async Task SweepAsync(long quietMs)
+    {
+        var quiet = new List<LocalChannel>();
+        foreach (var (id, local) in _channels)
+        {
+            if (local.TryRetire(quietMs)) _channels.TryRemove(new(id, local));
+            else if (local.QuietMs >= quietMs && local.Have is not null) quiet.Add(local);
+        }
+
+        foreach (var some in quiet.Where(c => policies.For(c.Id.Name).Durability == Durability.Durable).Chunk(500))
+        {
+            var heads = await reader.GetHeadsAsync([.. some.Select(c => c.Id)]);
+            for (var i = 0; i < some.Length; i++)
+            {
+                if (some[i].Have is not { } have || (have.Epoch == heads[i].Epoch && have.Offset >= heads[i].Head)) continue;
+                if (some[i].QuietMs < quietMs) continue;
+                LogBehind(some[i].Id, have, heads[i].Head);
+                await some[i].ReattachAsync();
+            }
+        }
+
+        // What is not in the log can only be asked of the grain.
+        foreach (var local in quiet.Where(c => policies.For(c.Id.Name).Durability == Durability.Ephemeral && c.SubscriptionCount > 0))
+            await local.ReattachAsync();
+    }
+
+    private LocalChannel Make(ChannelId id) => new(
+        id, policies.For(id.Name), reader, AttachAsync, metrics, static item => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: false));
+
+    private Task<ChannelHead> AttachAsync(ChannelId channel) =>
+        grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress);
+
+    [LoggerMessage(LogLevel.Warning, "Subscribers of {Channel} were served up to {Have}, but the log is at {Head}: attaching again")]
+    private partial void LogBehind(ChannelId channel, Position have, long head);
+}

@@ -1,0 +1,51 @@
+using Grid.Abstractions;
+using Orleans.Runtime.Services;
+
+namespace Grid.Server.Relay;
+
+/// <summary>Finds the relays of silos: the own one as a plain object, others by a call to their grain service.</summary>
+internal sealed class SiloRelays(
+    RelayHub local, SiloRelayClient remote, ILocalSiloDetails self, ISiloStatusOracle silos)
+{
+    /// <summary>The relay of a silo.</summary>
+    public ISiloRelay On(SiloAddress silo) => silo.Equals(self.SiloAddress) ? local : remote.On(silo);
+
+    /// <summary>The silos that may hold sockets.</summary>
+    public IReadOnlyCollection<SiloAddress> LiveSilos()
+    {
+        var live = silos.GetApproximateSiloStatuses(onlyActive: true).Keys.ToHashSet();
+
+        // A silo that is still joining is not active yet, but its own sockets are served from the first moment on.
+        live.Add(self.SiloAddress);
+        return live;
+    }
+
+    /// <summary>Whether a silo is not known to have gone.</summary>
+    public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress) || !silos.IsDeadSilo(silo);
+}
+
+/// <summary>Calls the relays of other silos.</summary>
+internal sealed class SiloRelayClient(IServiceProvider services) : GrainServiceClient<ISiloRelay>(services)
+{
+    /// <summary>The relay of a silo.</summary>
+    public ISiloRelay On(SiloAddress silo) => GetGrainService(silo);
+}
+
+/// <summary>The relay as other silos reach it; all it does is in <see cref="RelayHub"/>.</summary>
+internal sealed class SiloRelayService(
+    GrainId id, Silo silo, Microsoft.Extensions.Logging.ILoggerFactory loggers, RelayHub hub) : GrainService(id, silo, loggers), ISiloRelay
+{
+    public Task<DeliverAck> DeliverAsync(DeliverBatch batch) => hub.DeliverAsync(batch);
+
+    public Task<DeliverAck> GetInterestAsync(ChannelId channel) => hub.GetInterestAsync(channel);
+
+    public Task<long> CountSubscribersAsync(ChannelId channel) => hub.CountSubscribersAsync(channel);
+
+    public Task<bool> FenceAsync(string tenant, string session, long generation, Protocol.CloseCode code) =>
+        hub.FenceAsync(tenant, session, generation, code);
+
+    public Task<bool> HoldsAsync(string tenant, string session, long generation) => hub.HoldsAsync(tenant, session, generation);
+
+    public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) =>
+        hub.ListSessionsAsync(tenant, user, limit);
+}

@@ -1,0 +1,279 @@
+import { type Clock, Timer } from './clock.js';
+import { GridError, describe } from './errors.js';
+import {
+  defaultMaxFrameBytes, parseFrame, subprotocol,
+  type PushFrame, type ReplyFrame, type ServerFrame, type WelcomeFrame,
+} from './frames.js';
+import type { WebSocketFactory, WebSocketLike } from './socket.js';
+
+/** How a connection ended. */
+export interface Closed {
+  /** The WebSocket close code; 1006 when there was no closing handshake. */
+  readonly code: number;
+  readonly reason: string;
+  /** What the client itself found wrong, when it was the client that ended it. */
+  readonly error?: GridError;
+}
+
+/** What a connection tells its owner. After `closed` it tells nothing more. */
+export interface ConnectionEvents {
+  /** The text of the `hello` frame; asked for when the socket is open, so that the cursors in it are the latest. */
+  hello(): string;
+  welcome(connection: Connection, frame: WelcomeFrame): void;
+  push(connection: Connection, frame: PushFrame): void;
+  closed(connection: Connection, how: Closed): void;
+  /** Every frame that passes, for whoever wants to watch. */
+  raw(direction: 'in' | 'out', text: string): void;
+}
+
+/** What a connection needs. */
+export interface ConnectionOptions {
+  readonly url: string;
+  readonly webSocket: WebSocketFactory;
+  readonly clock: Clock;
+  /** From opening the socket to `welcome`, in milliseconds. */
+  readonly connectTimeoutMs: number;
+  /** For the answer to a request that must be answered, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Gives request numbers; shared by all connections of a client. */
+  readonly nextId: () => number;
+}
+
+const closeHandshakeMs = 2_000;
+
+/**
+ * One socket, from opening to its end: hello and welcome, requests and their answers, heartbeat. It knows nothing of
+ * reconnecting, channels or cursors.
+ */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #events: ConnectionEvents;
+  readonly #socket: WebSocketLike;
+  readonly #replies = new Map<number, (frame: ReplyFrame) => void>();
+  readonly #requestTimers = new Set<Timer>();
+  readonly #deadline: Timer;
+  readonly #heartbeat: Timer;
+  #welcome: WelcomeFrame | undefined;
+  #lastHeard = 0;
+  #pinged = false;
+  #ended = false;
+
+  /** Opens the socket. Throws what the factory throws. */
+  constructor(options: ConnectionOptions, events: ConnectionEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#deadline = new Timer(options.clock);
+    this.#heartbeat = new Timer(options.clock);
+    this.#socket = options.webSocket(options.url, [subprotocol]);
+    this.#socket.onopen = () => this.#guard(() => this.send(this.#events.hello()));
+    this.#socket.onmessage = (event: { data: unknown }) => this.#guard(() => this.#receive(event.data));
+    this.#socket.onclose = (event: { code: number; reason: string }) => this.#end({ code: event.code, reason: event.reason });
+    // The close event that follows carries what there is to know; an unheard error event would crash some Node sockets.
+    this.#socket.onerror = () => undefined;
+    this.#deadline.arm(options.connectTimeoutMs, () => this.fail(new GridError('connection', 'The server sent no welcome in time.')));
+  }
+
+  /** Whether frames can be sent and will be answered. */
+  get live(): boolean {
+    return this.#welcome !== undefined && !this.#ended;
+  }
+
+  /** The largest frame that the server reads, in bytes. */
+  get maxFrameBytes(): number {
+    return this.#welcome?.maxFrameBytes ?? defaultMaxFrameBytes;
+  }
+
+  /** Bytes handed to the socket and not yet sent. */
+  get bufferedAmount(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  /** Sends a frame; does nothing once the connection has ended. */
+  send(frame: string): void {
+    if (this.#ended) {
+      return;
+    }
+    this.#events.raw('out', frame);
+    try {
+      this.#socket.send(frame);
+    } catch (cause) {
+      this.fail(new GridError('connection', `The socket refused a frame: ${describe(cause)}`, { cause }));
+    }
+  }
+
+  /** Sends a frame whose answer, by its `id`, goes to `reply`. If the connection ends first, `reply` is not called. */
+  sendForReply(id: number, frame: string, reply: (frame: ReplyFrame) => void): void {
+    this.#replies.set(id, reply);
+    this.send(frame);
+  }
+
+  /**
+   * Sends a request that must be answered: a server that stays silent on it for the request timeout is taken for broken, and
+   * the connection ends.
+   */
+  request(fields: { readonly type: string; readonly [name: string]: unknown }, reply: (frame: ReplyFrame) => void): number {
+    const id = this.#options.nextId();
+    const { type, ...others } = fields;
+    const timer = new Timer(this.#options.clock);
+    timer.arm(this.#options.requestTimeoutMs, () => this.fail(new GridError('protocol', `The server did not answer "${type}".`)));
+    this.#requestTimers.add(timer);
+    this.sendForReply(id, JSON.stringify({ type, id, ...others }), (frame) => {
+      timer.cancel();
+      this.#requestTimers.delete(timer);
+      reply(frame);
+    });
+    return id;
+  }
+
+  /** No longer waits for the answer to a request. */
+  forget(id: number): void {
+    this.#replies.delete(id);
+  }
+
+  /** Ends the connection at once for a fault found here, and says so to the owner. */
+  fail(error: GridError): void {
+    this.#end({ code: 1006, reason: error.message, error }, true);
+  }
+
+  /** Ends the connection without telling the owner, who has moved on. */
+  abandon(): void {
+    if (!this.#ended) {
+      this.#stop();
+      this.#hangUp('replaced');
+    }
+  }
+
+  /** Closes with the handshake, so that frames sent before arrive; resolves when the socket is closed, or after 2 s. */
+  close(): Promise<void> {
+    if (this.#ended) {
+      return Promise.resolve();
+    }
+    this.#stop();
+    return new Promise((resolve) => {
+      const giveUp = new Timer(this.#options.clock);
+      giveUp.arm(closeHandshakeMs, () => {
+        this.#socket.terminate?.();
+        resolve();
+      });
+      this.#socket.onclose = () => {
+        giveUp.cancel();
+        resolve();
+      };
+      this.#socket.close(1000, 'closed');
+    });
+  }
+
+  #receive(data: unknown): void {
+    if (this.#ended) {
+      return;
+    }
+    if (typeof data !== 'string') {
+      throw new GridError('protocol', 'The server sent a binary frame on a text protocol.');
+    }
+    this.#events.raw('in', data);
+    this.#lastHeard = this.#options.clock.now();
+    this.#pinged = false;
+    const frame = parseFrame(data);
+    if (frame !== undefined) {
+      this.#dispatch(frame);
+    }
+  }
+
+  #dispatch(frame: ServerFrame): void {
+    if (frame.type === 'welcome') {
+      if (this.#welcome !== undefined) {
+        throw new GridError('protocol', 'The server sent a second welcome.');
+      }
+      this.#welcome = frame;
+      this.#deadline.cancel();
+      this.#armHeartbeat(frame.heartbeatMs);
+      this.#events.welcome(this, frame);
+      return;
+    }
+    if (this.#welcome === undefined && frame.type !== 'error') {
+      throw new GridError('protocol', `The server sent "${frame.type}" before its welcome.`);
+    }
+    switch (frame.type) {
+      case 'message':
+      case 'gap':
+      case 'goaway':
+        this.#events.push(this, frame);
+        break;
+      case 'pong':
+        break;
+      default: {
+        const reply = frame.id === undefined ? undefined : this.#replies.get(frame.id);
+        if (reply !== undefined) {
+          this.#replies.delete(frame.id as number);
+          reply(frame);
+        } else if (frame.type === 'error') {
+          this.#events.push(this, frame);
+        }
+      }
+    }
+  }
+
+  /**
+   * After a heartbeat of silence the server is asked for a sign of life; after another without one, the connection is dead.
+   * Comparing times, instead of arming a timer per frame, keeps the cost of a frame at one assignment.
+   */
+  #armHeartbeat(heartbeatMs: number): void {
+    if (heartbeatMs <= 0) {
+      return;
+    }
+    const check = (): void => {
+      const silentMs = this.#options.clock.now() - this.#lastHeard;
+      if (silentMs < heartbeatMs) {
+        this.#heartbeat.arm(heartbeatMs - silentMs, check);
+      } else if (this.#pinged) {
+        this.fail(new GridError('connection', `Nothing was heard from the server for ${silentMs} ms.`));
+      } else {
+        this.#pinged = true;
+        this.#heartbeat.arm(heartbeatMs, check);
+        this.send('{"type":"ping"}');
+      }
+    };
+    this.#heartbeat.arm(heartbeatMs, check);
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (thrown) {
+      this.fail(thrown instanceof GridError ? thrown : new GridError('protocol', describe(thrown), { cause: thrown }));
+    }
+  }
+
+  #end(how: Closed, hangUp = false): void {
+    if (this.#ended) {
+      return;
+    }
+    this.#stop();
+    if (hangUp) {
+      this.#hangUp(how.reason);
+    }
+    this.#events.closed(this, how);
+  }
+
+  #stop(): void {
+    this.#ended = true;
+    this.#deadline.cancel();
+    this.#heartbeat.cancel();
+    for (const timer of this.#requestTimers) {
+      timer.cancel();
+    }
+    this.#requestTimers.clear();
+    this.#replies.clear();
+  }
+
+  /** Leaves the socket: politely where that costs no wait, and for good where the implementation can. */
+  #hangUp(reason: string): void {
+    try {
+      // Close reasons are limited to 123 bytes.
+      this.#socket.close(1000, reason.replace(/[^ -~]/g, '?').slice(0, 120));
+    } catch {
+      // A socket that cannot even be closed is gone already.
+    }
+    this.#socket.terminate?.();
+  }
+}

@@ -1,0 +1,10 @@
+export { GridClient, type GridClientEvents, type GridClientOptions } from './client.js';
+export type { Clock } from './clock.js';
+export { GridError, type GridErrorCode, type GridErrorDetails } from './errors.js';
+export type { Gap, GapReason, Position, StartPoint } from './frames.js';
+export type { ClientState } from './keeper.js';
+export type { PublishOptions, PublishResult } from './publisher.js';
+export type { WebSocketFactory, WebSocketLike } from './socket.js';
+export type { GridStorage } from './store.js';
+export type { Message, SubscribeOptions, Subscription } from './subscription.js';
+export type { TokenProvider, TokenReason } from './token.js';

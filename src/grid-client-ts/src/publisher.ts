@@ -1,0 +1,380 @@
+import { Backoff } from './backoff.js';
+import { toBase64 } from './base64.js';
+import { type Clock, Timer } from './clock.js';
+import type { Connection } from './connection.js';
+import { GridError } from './errors.js';
+import { defaultMaxFrameBytes, errorOf, exceedsBytes, isChannelName, type ReplyFrame } from './frames.js';
+
+/** How to publish. */
+export interface PublishOptions {
+  /**
+   * Makes the publish idempotent beyond this client's life: the same key on the same channel is stored once. Without it the
+   * client makes one for each publish.
+   */
+  readonly key?: string;
+  /** The kind of event, for filters and handlers. */
+  readonly event?: string;
+  /** Publishes only if the channel's last offset is this one; else the error is `conflict`. */
+  readonly ifOffset?: number;
+  /** Publishes these bytes; leave `data` undefined. A `Uint8Array` as `data` does the same. */
+  readonly bytes?: Uint8Array;
+  /**
+   * Sends it and asks for no answer; without a connection, or when the socket is congested, drops it. For data that is
+   * worthless when late, such as pointer positions.
+   */
+  readonly noReply?: boolean;
+}
+
+/** What became of a publish. */
+export interface PublishResult {
+  readonly epoch: string;
+  readonly offset: number;
+  /**
+   * Whether the key had been stored before. Without a key of your own it means that the first attempt had landed and its
+   * answer was lost.
+   */
+  readonly duplicate: boolean;
+}
+
+/** Bounds and collaborators of {@link Publisher}. */
+export interface PublisherOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly nextId: () => number;
+  /** Publishes not yet answered, sent or waiting. */
+  readonly maxQueued: number;
+  /** The same in bytes of their frames. */
+  readonly maxQueuedBytes: number;
+  /** From the call to the answer, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Whether the connection's token can be replaced, so that `unauthorized` passes. */
+  readonly canRefresh: boolean;
+}
+
+interface Entry {
+  readonly id: number;
+  readonly lane: Lane;
+  readonly frame: string;
+  readonly deadline: number;
+  readonly resolve: (result: PublishResult) => void;
+  readonly reject: (error: GridError) => void;
+  /** `waiting` to be sent, `sent` on the connection of now, or `refused` for a while. */
+  state: 'waiting' | 'sent' | 'refused';
+  /** Whether any connection carried it: then a missing answer leaves the outcome unknown. */
+  everSent: boolean;
+  error?: GridError;
+}
+
+/** The unanswered publishes of one channel, in order. */
+interface Lane {
+  readonly channel: string;
+  readonly entries: Set<Entry>;
+  /** The latest publish that the server has stored; ids rise with the order of the calls. */
+  lastStored: number;
+  /** Something was refused for a while: until it is stored, nothing later is sent. */
+  held: boolean;
+  readonly backoff: Backoff;
+  readonly retry: Timer;
+}
+
+const retryMinMs = 100;
+const retryMaxMs = 5_000;
+/** Past this many bytes on the way, a publish that is worthless when late is not added to them. */
+const congestedBytes = 1_048_576;
+
+/**
+ * Publishes in order per channel, each with a key, and sends what was not answered again on the next connection: with the same
+ * key, so that it cannot be stored twice.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  /** All that is unanswered, in the order of the calls. */
+  readonly #entries = new Map<number, Entry>();
+  readonly #lanes = new Map<string, Lane>();
+  readonly #deadline: Timer;
+  readonly #keyPrefix: string;
+  readonly #idle = new Set<() => void>();
+  #keys = 0;
+  #bytes = 0;
+  #maxFrameBytes = defaultMaxFrameBytes;
+  #connection: Connection | undefined;
+  #closed: GridError | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#deadline = new Timer(options.clock);
+    // 128 random bits once and a number per publish: unique, and short on the wire.
+    const random = crypto.getRandomValues(new Uint8Array(16));
+    this.#keyPrefix = toBase64(random).replace(/[^A-Za-z0-9]/g, '');
+  }
+
+  publish(channel: string, data: unknown, options: PublishOptions): Promise<PublishResult | undefined> {
+    if (this.#closed !== undefined) {
+      return Promise.reject(new GridError('closed', 'The client is closed.', { channel, cause: this.#closed }));
+    }
+    const id = this.#options.nextId();
+    let frame: string;
+    try {
+      frame = this.#encode(id, channel, data, options);
+    } catch (thrown) {
+      return Promise.reject(thrown);
+    }
+    if (exceedsBytes(frame, this.#maxFrameBytes)) {
+      return Promise.reject(this.#tooLarge(channel));
+    }
+    if (options.noReply === true) {
+      if (this.#connection !== undefined && this.#connection.bufferedAmount < congestedBytes) {
+        this.#connection.send(frame);
+      }
+      return Promise.resolve(undefined);
+    }
+    if (this.#entries.size >= this.#options.maxQueued || this.#bytes + frame.length > this.#options.maxQueuedBytes) {
+      return Promise.reject(new GridError('queue_full', 'Too many publishes wait for an answer.', { channel }));
+    }
+    return new Promise((resolve, reject) => {
+      const lane = this.#lane(channel);
+      const deadline = this.#options.clock.now() + this.#options.timeoutMs;
+      const entry: Entry = { id, lane, frame, deadline, resolve, reject, state: 'waiting', everSent: false };
+      this.#entries.set(id, entry);
+      lane.entries.add(entry);
+      this.#bytes += frame.length;
+      this.#watchDeadline();
+      this.#send(entry);
+    });
+  }
+
+  /** Resolves when no publish waits for an answer. */
+  whenIdle(): Promise<void> {
+    return this.#entries.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.add(resolve));
+  }
+
+  /** Takes up a new connection: all that is unanswered goes out, in the order of the calls. */
+  attach(connection: Connection): void {
+    this.#connection = connection;
+    this.#maxFrameBytes = connection.maxFrameBytes;
+    for (const entry of [...this.#entries.values()]) {
+      this.#send(entry);
+    }
+  }
+
+  /** The connection is gone, and with it every answer that was on its way. */
+  detach(): void {
+    this.#connection = undefined;
+    for (const lane of [...this.#lanes.values()]) {
+      lane.retry.cancel();
+      this.#rejectOvertaken(lane);
+      lane.held = false;
+      for (const entry of lane.entries) {
+        entry.state = 'waiting';
+      }
+    }
+  }
+
+  /** Ends it: whatever is unanswered is rejected. */
+  close(reason: GridError): void {
+    this.#closed = reason;
+    this.#connection = undefined;
+    this.#deadline.cancel();
+    for (const entry of [...this.#entries.values()]) {
+      entry.lane.retry.cancel();
+      this.#reject(entry, new GridError('closed', `The client was closed before the publish was answered: ${reason.message}`, {
+        channel: entry.lane.channel, outcomeUnknown: entry.everSent, cause: reason,
+        ...(reason.closeCode === undefined ? {} : { closeCode: reason.closeCode }),
+      }));
+    }
+  }
+
+  #encode(id: number, channel: string, data: unknown, options: PublishOptions): string {
+    if (!isChannelName(channel)) {
+      throw new GridError('bad_argument', 'A channel name is 1 to 200 characters of A-Z a-z 0-9 _ . : ~ @ -');
+    }
+    const bytes = options.bytes ?? (data instanceof Uint8Array ? data : undefined);
+    if (bytes !== undefined && data !== undefined && data !== bytes) {
+      throw new GridError('bad_argument', 'A message is either data or bytes.', { channel });
+    }
+    const { event, ifOffset, noReply } = options;
+    const key = options.key ?? (noReply === true ? undefined : `${this.#keyPrefix}-${(++this.#keys).toString(36)}`);
+    let payload: string | undefined;
+    try {
+      payload = bytes === undefined ? JSON.stringify(data) : JSON.stringify(toBase64(bytes));
+    } catch (cause) {
+      throw new GridError('bad_argument', 'The data cannot be written as JSON.', { channel, cause });
+    }
+    if (payload === undefined) {
+      // Undefined, functions and symbols would leave the frame without data.
+      throw new GridError('bad_argument', 'The data has no JSON form.', { channel });
+    }
+    const head = JSON.stringify({ type: 'publish', ...(noReply === true ? {} : { id }), channel, key, event, ifOffset });
+    return `${head.slice(0, -1)},"${bytes === undefined ? 'data' : 'data64'}":${payload}}`;
+  }
+
+  #lane(channel: string): Lane {
+    let lane = this.#lanes.get(channel);
+    if (lane === undefined) {
+      lane = {
+        channel,
+        entries: new Set(),
+        lastStored: -1,
+        held: false,
+        backoff: new Backoff(retryMinMs, retryMaxMs, this.#options.random),
+        retry: new Timer(this.#options.clock),
+      };
+      this.#lanes.set(channel, lane);
+    }
+    return lane;
+  }
+
+  #send(entry: Entry): void {
+    const connection = this.#connection;
+    if (connection === undefined || entry.state !== 'waiting' || entry.lane.held) {
+      return;
+    }
+    if (exceedsBytes(entry.frame, connection.maxFrameBytes)) {
+      // Queued when the limit was not known yet. Sent, it would end the connection for good.
+      this.#reject(entry, this.#tooLarge(entry.lane.channel));
+      return;
+    }
+    entry.state = 'sent';
+    entry.everSent = true;
+    connection.sendForReply(entry.id, entry.frame, (frame) => this.#answered(entry, frame));
+  }
+
+  #answered(entry: Entry, frame: ReplyFrame): void {
+    const { lane } = entry;
+    if (frame.type === 'published') {
+      lane.lastStored = Math.max(lane.lastStored, entry.id);
+      lane.backoff.reset();
+      this.#settle(entry);
+      entry.resolve({ epoch: frame.epoch, offset: frame.offset, duplicate: frame.duplicate });
+    } else if (frame.type === 'error') {
+      const error = errorOf(frame, lane.channel);
+      const passes = frame.code === 'unavailable' || frame.code === 'rate_limited'
+        || (frame.code === 'unauthorized' && this.#options.canRefresh);
+      if (passes && lane.lastStored < entry.id) {
+        entry.state = 'refused';
+        entry.error = error;
+        lane.held = true;
+      } else {
+        this.#reject(entry, error);
+      }
+    } else {
+      throw new GridError('protocol', `The server answered "publish" with "${frame.type}".`);
+    }
+    this.#settleLane(lane);
+  }
+
+  /**
+   * What was refused for a while is sent again when nothing of the lane is under way any more, the first of it alone: only when
+   * that is stored does the rest follow. If a later one was stored meanwhile, sending the earlier one would turn the order
+   * around: it is rejected instead.
+   */
+  #settleLane(lane: Lane): void {
+    if (!lane.held) {
+      return;
+    }
+    let retryAfterMs = 0;
+    let refused = false;
+    for (const entry of [...lane.entries]) {
+      if (entry.state === 'sent') {
+        return;
+      }
+      if (entry.state === 'refused' && entry.id < lane.lastStored) {
+        this.#reject(entry, entry.error as GridError);
+      } else if (entry.state === 'refused') {
+        refused = true;
+        retryAfterMs = Math.max(retryAfterMs, entry.error?.retryAfterMs ?? 0);
+      }
+    }
+    if (!refused) {
+      lane.held = false;
+      lane.retry.cancel();
+      for (const entry of [...lane.entries]) {
+        this.#send(entry);
+      }
+    } else if (!lane.retry.armed) {
+      lane.retry.arm(Math.max(retryAfterMs, lane.backoff.next()), () => this.#probe(lane));
+    }
+  }
+
+  #probe(lane: Lane): void {
+    for (const entry of lane.entries) {
+      entry.state = 'waiting';
+    }
+    const first = lane.entries.values().next().value;
+    if (first !== undefined) {
+      lane.held = false;
+      this.#send(first);
+      lane.held = true;
+    }
+  }
+
+  /** At a loss of the connection: a refused publish with a later one whose fate is unknown cannot be sent in order any more. */
+  #rejectOvertaken(lane: Lane): void {
+    let laterUnderWay = false;
+    for (const entry of [...lane.entries].reverse()) {
+      if (entry.state === 'sent') {
+        laterUnderWay = true;
+      } else if (entry.state === 'refused' && laterUnderWay) {
+        this.#reject(entry, entry.error as GridError);
+      }
+    }
+  }
+
+  /** All have the same time to live, so the oldest is always the next to run out. */
+  #watchDeadline(): void {
+    const oldest = this.#entries.values().next().value;
+    if (oldest === undefined || this.#deadline.armed) {
+      return;
+    }
+    this.#deadline.arm(oldest.deadline - this.#options.clock.now(), () => {
+      const now = this.#options.clock.now();
+      for (const entry of [...this.#entries.values()]) {
+        if (entry.deadline > now) {
+          break;
+        }
+        this.#expire(entry);
+      }
+      this.#watchDeadline();
+    });
+  }
+
+  #expire(entry: Entry): void {
+    const { lane } = entry;
+    this.#connection?.forget(entry.id);
+    this.#reject(entry, new GridError('timeout', entry.everSent
+      ? `No answer in ${this.#options.timeoutMs} ms: the message may have been stored.`
+      : `Not sent within ${this.#options.timeoutMs} ms: there was no connection.`, {
+      channel: lane.channel, outcomeUnknown: entry.everSent,
+      ...(entry.error === undefined ? {} : { cause: entry.error }),
+    }));
+    // With it gone, what it held back may go.
+    this.#settleLane(lane);
+  }
+
+  #reject(entry: Entry, error: GridError): void {
+    this.#settle(entry);
+    entry.reject(error);
+  }
+
+  #settle(entry: Entry): void {
+    const { lane } = entry;
+    this.#entries.delete(entry.id);
+    this.#bytes -= entry.frame.length;
+    lane.entries.delete(entry);
+    if (lane.entries.size === 0) {
+      lane.retry.cancel();
+      this.#lanes.delete(lane.channel);
+    }
+    if (this.#entries.size === 0) {
+      this.#deadline.cancel();
+      for (const resolve of this.#idle) {
+        resolve();
+      }
+      this.#idle.clear();
+    }
+  }
+
+  #tooLarge(channel: string): GridError {
+    return new GridError('too_large', `The frame is larger than the ${this.#maxFrameBytes} bytes that the server reads.`, { channel });
+  }
+}

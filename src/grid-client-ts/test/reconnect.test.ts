@@ -1,0 +1,629 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GridClient, type ClientState, type Gap, type GridError } from '@grid/client';
+import type { ClientFrame } from './fake-server.js';
+import { Collector, ManualClock, clientOf, connected, deferred, entered, memoryStorage, serve, webSocket } from './support.js';
+
+const offsets = (items: readonly { offset: number }[]): number[] => items.map(({ offset }) => offset);
+const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+test('the state tells where the client stands', async (t) => {
+  const server = await serve(t);
+  const client = clientOf(t, server);
+  const states: ClientState[] = [];
+  client.on('state', ({ state }) => states.push(state));
+  assert.equal(client.state, 'idle');
+  await client.connect();
+  await client.connect();
+  const back = entered(client, 'connected');
+  server.last.cut();
+  await back;
+  await client.close();
+  await client.close();
+  assert.deepEqual(states, ['connecting', 'connected', 'reconnecting', 'connected', 'closed']);
+  assert.equal(client.closeError, undefined);
+});
+
+test('hello names the client, and resumes the session with what was received', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server, { client: 'board/2.1', token: 'tok' });
+  const seen = new Collector();
+  await client.subscribe('a', { from: 'start', onMessage: seen.add }).ready;
+  server.publish('a', 1, 2, 3);
+  await seen.count(3);
+  const back = entered(client, 'connected');
+  server.last.cut();
+  await back;
+  server.publish('a', 4);
+  await seen.count(4);
+  const [first, second] = server.frames('hello');
+  assert.deepEqual(first, { type: 'hello', token: 'tok', client: 'board/2.1' });
+  assert.deepEqual(second?.resume, { session: 's1', token: 'r1', cursors: { a: { epoch: 'e1', offset: 3 } } });
+  assert.equal(server.frames('subscribe').length, 1);
+  assert.deepEqual(offsets(seen.items), [1, 2, 3, 4]);
+  assert.equal(client.session, 's1');
+});
+
+test('within one life what waits in memory is not asked for again', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const gate = deferred();
+  const seen = new Collector();
+  const subscription = client.subscribe('a', {
+    from: 'start',
+    onMessage: async (message) => {
+      seen.add(message);
+      await gate.promise;
+    },
+  });
+  server.publish('a', 1, 2, 3, 4, 5);
+  const arrived = new Collector<unknown>();
+  client.on('frame', ({ text }) => text.includes('"offset":5') && arrived.add(text));
+  await arrived.count(1);
+  const back = entered(client, 'connected');
+  server.last.cut();
+  await back;
+  assert.equal(subscription.cursor, 0);
+  assert.deepEqual(server.frames('hello')[1]?.resume.cursors, { a: { epoch: 'e1', offset: 5 } });
+  gate.resolve();
+  await seen.count(5);
+  assert.deepEqual(offsets(seen.items), [1, 2, 3, 4, 5]);
+});
+
+test('messages that come again after a resume are dropped', async (t) => {
+  const server = await serve(t);
+  server.resumeRewind = 3;
+  const client = await connected(t, server);
+  const seen = new Collector();
+  client.subscribe('a', { from: 'start', onMessage: seen.add });
+  server.publish('a', 1, 2, 3, 4, 5);
+  await seen.count(5);
+  const back = entered(client, 'connected');
+  server.last.cut();
+  await back;
+  server.publish('a', 6);
+  await seen.count(6);
+  assert.deepEqual(offsets(seen.items), range(1, 6));
+});
+
+test('a hole is never let through: the client resumes from the last good cursor', async (t) => {
+  const server = await serve(t);
+  server.beforeSend = (connection, frame) => !(connection.number === 1 && frame.type === 'message' && frame.offset === 3);
+  const client = await connected(t, server);
+  const errors: GridError[] = [];
+  client.on('error', (error) => errors.push(error));
+  const seen = new Collector();
+  client.subscribe('a', { from: 'start', onMessage: seen.add });
+  server.publish('a', 1, 2, 3, 4, 5);
+  await seen.count(5);
+  assert.deepEqual(offsets(seen.items), range(1, 5));
+  assert.deepEqual(server.frames('hello')[1]?.resume.cursors, { a: { epoch: 'e1', offset: 2 } });
+  assert.equal(errors[0]?.code, 'protocol');
+});
+
+test('a gap that leaves a hole before it is not believed either', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const seen = new Collector();
+  const gaps: Gap[] = [];
+  await client.subscribe('a', { from: 'start', onMessage: seen.add, onGap: (gap) => gaps.push(gap) }).ready;
+  const back = entered(client, 'connected');
+  server.last.send({ type: 'gap', channel: 'a', epoch: 'e1', from: 3, to: 4, reason: 'dropped' });
+  await back;
+  server.publish('a', 1);
+  await seen.count(1);
+  assert.deepEqual(gaps, []);
+});
+
+test('messages lost while away are told as a gap, which the welcome alone gives away', async (t) => {
+  const server = await serve(t);
+  server.beforeSend = (_, frame) => frame.type !== 'gap';
+  const client = await connected(t, server);
+  const order = new Collector<unknown>();
+  client.subscribe('a', { from: 'start', onGap: order.add, onMessage: ({ offset }) => order.add(offset) });
+  server.publish('a', 1, 2);
+  await order.count(2);
+  const channel = server.channel('a');
+  for (let i = 3; i <= 10; i++) {
+    channel.append({ data: i });
+  }
+  channel.trim(7);
+  server.last.cut();
+  await order.count(6);
+  assert.deepEqual(order.items, [1, 2, { channel: 'a', epoch: 'e1', from: 3, to: 7, reason: 'retention' }, 8, 9, 10]);
+  assert.equal(server.connections.length, 2);
+});
+
+test('a channel purged while away continues in its new epoch, after a gap', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const order = new Collector<unknown>();
+  client.subscribe('a', { from: 'start', onGap: order.add, onMessage: ({ epoch, offset }) => order.add(`${epoch}:${offset}`) });
+  server.publish('a', 1, 2);
+  await order.count(2);
+  server.channel('a').purge('e2');
+  server.channel('a').append({ data: 'x' });
+  server.channel('a').append({ data: 'y' });
+  server.last.cut();
+  await order.count(5);
+  assert.deepEqual(order.items, ['e1:1', 'e1:2', { channel: 'a', epoch: 'e2', from: 1, to: 0, reason: 'epoch' }, 'e2:1', 'e2:2']);
+});
+
+test('an expired session: every subscription is asked for again from where it stood', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const expired: unknown[] = [];
+  client.on('sessionExpired', (event) => expired.push(event));
+  const a = new Collector();
+  const b = new Collector();
+  await client.subscribe('a', { from: 'start', onMessage: a.add }).ready;
+  await client.subscribe('b', { onMessage: b.add }).ready;
+  server.publish('a', 1, 2);
+  await a.count(2);
+  server.sessions.clear();
+  server.channel('a').append({ data: 3 });
+  server.channel('b').append({ data: 1 });
+  server.last.cut();
+  await a.count(3);
+  await b.count(1);
+  assert.deepEqual(offsets(a.items), [1, 2, 3]);
+  assert.deepEqual(offsets(b.items), [1]);
+  assert.deepEqual(expired, [{ previousSession: 's1', session: 's2' }]);
+  assert.deepEqual(server.frames('subscribe').slice(2).map(({ channel, from }) => [channel, from]), [
+    ['a', { epoch: 'e1', offset: 2 }], ['b', { epoch: 'e1', offset: 0 }],
+  ]);
+});
+
+for (const code of [4500, 4502, 4503, 4504, 4505]) {
+  test(`close code ${code}: no reconnect, and the reason is told`, async (t) => {
+    const server = await serve(t);
+    const client = await connected(t, server);
+    const subscription = client.subscribe('a');
+    await subscription.ready;
+    server.intercept = (_, frame) => frame.type === 'publish';
+    const publish = assert.rejects(client.publish('a', 1), { code: 'closed', closeCode: code, outcomeUnknown: true });
+    const next = assert.rejects(subscription[Symbol.asyncIterator]().next(), { closeCode: code });
+    await server.until(() => server.frames('publish').length === 1);
+    const closed = entered(client, 'closed');
+    server.last.close(code, 'because');
+    await Promise.all([closed, publish, next]);
+    assert.equal(client.closeError?.closeCode, code);
+    assert.match(client.closeError?.message ?? '', /because/);
+    await assert.rejects(client.connect(), { closeCode: code });
+    assert.equal(server.connections.length, 1);
+  });
+}
+
+test('what waits in memory is still delivered after the server has ended the session', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  server.publish('a', 1, 2, 3);
+  const subscription = client.subscribe('a', { from: 'start' });
+  await subscription.ready;
+  const closed = entered(client, 'closed');
+  server.last.close(4503);
+  await closed;
+  const seen: number[] = [];
+  await assert.rejects(async () => {
+    for await (const message of subscription) {
+      seen.push(message.offset);
+    }
+  }, { closeCode: 4503 });
+  assert.deepEqual(seen, [1, 2, 3]);
+});
+
+for (const code of [1000, 1001, 4000, 4001, 4002, 4003, 4999]) {
+  test(`close code ${code}: reconnects`, async (t) => {
+    const server = await serve(t);
+    const client = await connected(t, server);
+    const back = entered(client, 'connected');
+    server.last.close(code);
+    await back;
+    assert.equal(server.frames('hello')[1]?.resume.session, 's1');
+  });
+}
+
+test('delays between attempts are full jitter, and short again after a connection that lasted', async (t) => {
+  const server = await serve(t);
+  const clock = new ManualClock();
+  const delays: number[] = [];
+  const spy = { ...clockMethods(clock), setTimeout: (action: () => void, delayMs: number) => {
+    delays.push(delayMs);
+    return clock.setTimeout(action, delayMs);
+  } };
+  let refuse = 4;
+  server.intercept = (connection, frame) => {
+    if (frame.type === 'hello' && connection.number > 1 && refuse-- > 0) {
+      connection.cut();
+      return true;
+    }
+    return false;
+  };
+  const client = await connected(t, server, { clock: spy, random: () => 0.5, reconnect: { minDelayMs: 80, maxDelayMs: 400 } });
+  clock.advance(5_000);
+  const outage = async (): Promise<number[]> => {
+    delays.length = 0;
+    const back = entered(client, 'connected');
+    server.last.cut();
+    let up = false;
+    void back.then(() => {
+      up = true;
+    });
+    const waits: number[] = [];
+    while (!up) {
+      await Promise.race([back, clock.armed(400)]);
+      if (!up) {
+        waits.push(...delays.filter((delay) => delay <= 400));
+        delays.length = 0;
+        clock.advance(400);
+      }
+    }
+    return waits;
+  };
+  assert.deepEqual(await outage(), [40, 80, 160, 200, 200]);
+  clock.advance(5_000);
+  assert.deepEqual(await outage(), [40]);
+});
+
+function clockMethods(clock: ManualClock): { now(): number; clearTimeout(handle: unknown): void } {
+  return { now: () => clock.now(), clearTimeout: (handle) => clock.clearTimeout(handle) };
+}
+
+test('goaway: the next connection is made before the old one is left, and nothing is lost or repeated', async (t) => {
+  const server = await serve(t);
+  const clock = new ManualClock();
+  const client = await connected(t, server, { clock });
+  const states: ClientState[] = [];
+  const goaways: unknown[] = [];
+  client.on('state', ({ state }) => states.push(state));
+  client.on('goaway', (event) => goaways.push(event));
+  const seen = new Collector();
+  await client.subscribe('a', { from: 'start', onMessage: seen.add }).ready;
+  server.publish('a', 1, 2);
+  await seen.count(2);
+  const draining = entered(client, 'draining');
+  server.last.send({ type: 'goaway', reason: 'drain', reconnectInMs: 740 });
+  await draining;
+  clock.advance(739);
+  server.publish('a', 3);
+  await seen.count(3);
+  assert.equal((await client.publish('b', 'still served')).offset, 1);
+  assert.equal(server.connections.length, 1);
+  const back = entered(client, 'connected');
+  clock.advance(1);
+  await back;
+  server.publish('a', 4);
+  await seen.count(4);
+  await server.until(() => server.closes.length === 1);
+  assert.deepEqual(offsets(seen.items), [1, 2, 3, 4]);
+  assert.deepEqual(states, ['draining', 'connected']);
+  assert.deepEqual(goaways, [{ reason: 'drain', reconnectInMs: 740 }]);
+  assert.equal(server.connections.length, 2);
+});
+
+test('goaway: a publish in flight at the change is stored once', async (t) => {
+  const server = await serve(t);
+  server.beforeSend = (connection, frame) => !(connection.number === 1 && frame.type === 'published');
+  const client = await connected(t, server);
+  const publish = client.publish('a', 'once');
+  await server.until(() => server.channel('a').head === 1);
+  server.last.send({ type: 'goaway', reason: 'drain', reconnectInMs: 0 });
+  assert.deepEqual(await publish, { epoch: 'e1', offset: 1, duplicate: true });
+});
+
+test('goaway: the old connection may be superseded before the new one is welcomed', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const seen = new Collector();
+  client.subscribe('a', { from: 'start', onMessage: seen.add });
+  server.publish('a', 1);
+  await seen.count(1);
+  server.intercept = (connection, frame) => frame.type === 'hello' && connection.number === 2;
+  const down = entered(client, 'reconnecting');
+  server.last.send({ type: 'goaway', reason: 'drain', reconnectInMs: 0 });
+  await server.until(() => server.frames('hello').length === 2);
+  server.connections[0]?.close(4500, 'superseded');
+  await down;
+  const publish = client.publish('a', 'between the two');
+  server.handle(server.last, server.frames('hello')[1] as ClientFrame);
+  assert.equal((await publish).offset, 2);
+  await seen.count(2);
+  assert.equal(server.connections.length, 2);
+});
+
+test('goaway: a server that closes early is not rushed back to', async (t) => {
+  const server = await serve(t);
+  const clock = new ManualClock();
+  let opened = 0;
+  const client = await connected(t, server, {
+    clock,
+    webSocket: (url, protocols) => {
+      opened++;
+      return webSocket(url, protocols);
+    },
+  });
+  const draining = entered(client, 'draining');
+  server.last.send({ type: 'goaway', reason: 'drain', reconnectInMs: 2_000 });
+  await draining;
+  const down = entered(client, 'reconnecting');
+  server.last.close(4000);
+  await down;
+  clock.advance(1_999);
+  // An attempt asks for its token first, and opens the socket a few microtasks later.
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(opened, 1);
+  const back = entered(client, 'connected');
+  clock.advance(1);
+  await back;
+  assert.equal(opened, 2);
+});
+
+test('half-open: silence is answered with a ping, and more silence with a new connection', async (t) => {
+  const server = await serve(t);
+  const clock = new ManualClock();
+  const client = await connected(t, server, { clock });
+  const frames = new Collector<unknown>();
+  client.on('frame', ({ direction, text }) => frames.add(`${direction} ${text}`));
+  clock.advance(15_000);
+  await frames.until(() => frames.items.includes('in {"type":"pong"}'));
+  clock.advance(14_999);
+  assert.equal(server.frames('ping').length, 1);
+  clock.advance(1);
+  await frames.until(() => frames.items.filter((frame) => frame === 'in {"type":"pong"}').length === 2);
+  server.last.deaf = true;
+  const back = entered(client, 'connected');
+  clock.advance(15_000);
+  assert.equal(client.state, 'connected');
+  clock.advance(15_000);
+  clock.advance(0);
+  await back;
+  assert.equal(server.frames('hello')[1]?.resume.session, 's1');
+});
+
+test('a server that accepts the socket and says nothing is given up on', async (t) => {
+  const server = await serve(t);
+  const clock = new ManualClock();
+  server.intercept = (connection) => connection.number === 1;
+  const client = clientOf(t, server, { clock, connectTimeoutMs: 10_000 });
+  const up = client.connect();
+  await server.until(() => server.frames('hello').length === 1);
+  clock.advance(10_000);
+  clock.advance(0);
+  await up;
+  assert.equal(server.connections.length, 2);
+});
+
+test('a server that never answers a request is given up on', async (t) => {
+  const server = await serve(t);
+  server.heartbeatMs = 600_000;
+  const clock = new ManualClock();
+  server.intercept = (connection, frame) => connection.number === 1 && frame.type === 'subscribe';
+  const client = await connected(t, server, { clock });
+  const subscription = client.subscribe('a');
+  await server.until(() => server.frames('subscribe').length === 1);
+  clock.advance(30_000);
+  clock.advance(0);
+  await subscription.ready;
+  assert.equal(server.connections.length, 2);
+});
+
+test('frames that make no sense end the connection, not the client', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  for (const nonsense of ['{', '{"type":"message","channel":"a"}', '[1]', JSON.stringify({ type: 'welcome' })]) {
+    const back = entered(client, 'connected');
+    server.last.sendRaw(nonsense);
+    await back;
+  }
+  server.last.sendRaw('{"type":"from-the-future"}');
+  server.last.sendRaw('{"type":"message","channel":"nobody-asked","offset":3,"at":0,"data":1}');
+  await client.publish('a', 1);
+  assert.equal(server.connections.length, 5);
+});
+
+test('an unsubscribe made during an outage reaches the server after it', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const seen = new Collector();
+  const subscription = client.subscribe('a', { from: 'start', onMessage: seen.add });
+  const other = new Collector();
+  client.subscribe('b', { from: 'start', onMessage: other.add });
+  server.publish('a', 1);
+  server.publish('b', 1);
+  await Promise.all([seen.count(1), other.count(1)]);
+  const down = entered(client, 'reconnecting');
+  server.last.cut();
+  await down;
+  await subscription.unsubscribe();
+  server.channel('a').append({ data: 2 });
+  server.publish('b', 2);
+  await server.until(() => server.frames('unsubscribe').length === 1);
+  await other.count(2);
+  assert.deepEqual(server.frames('unsubscribe')[0]?.channel, 'a');
+  assert.deepEqual(offsets(seen.items), [1]);
+  assert.equal(server.sessions.get('s1')?.cursors.has('a'), false);
+});
+
+test('an unsubscribe whose answer is lost resolves, and is made sure of', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const subscription = client.subscribe('a');
+  await subscription.ready;
+  server.intercept = (connection, frame) => {
+    if (frame.type === 'unsubscribe' && connection.number === 1) {
+      connection.cut();
+      return true;
+    }
+    return false;
+  };
+  await subscription.unsubscribe();
+  await server.until(() => server.frames('unsubscribe').length === 2);
+});
+
+test('a channel left and taken again in one breath follows the second subscription only', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const first = new Collector();
+  const one = client.subscribe('a', { from: 'start', onMessage: first.add });
+  await one.ready;
+  server.publish('a', 1, 2);
+  await first.count(2);
+  void one.unsubscribe();
+  const second = new Collector();
+  client.subscribe('a', { from: 'start', onMessage: second.add });
+  server.publish('a', 3);
+  await second.count(3);
+  assert.deepEqual(offsets(second.items), [1, 2, 3]);
+  assert.deepEqual(offsets(first.items), [1, 2]);
+});
+
+test('the same during an outage: from "now" means now, not where the first one stood', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const first = new Collector();
+  const one = client.subscribe('a', { from: 'start', onMessage: first.add });
+  server.publish('a', 1, 2);
+  await first.count(2);
+  const down = entered(client, 'reconnecting');
+  server.last.cut();
+  await down;
+  await one.unsubscribe();
+  server.channel('a').append({ data: 'while away' });
+  const second = new Collector();
+  const two = client.subscribe('a', { onMessage: second.add });
+  await two.ready;
+  server.publish('a', 'now');
+  await second.count(1);
+  assert.deepEqual(second.items.map(({ data }) => data), ['now']);
+});
+
+test('more channels than a frame can list: acknowledgements are split, and a resume is whole all the same', async (t) => {
+  const server = await serve(t);
+  server.maxFrameBytes = 4_096;
+  const client = await connected(t, server, { ackBatch: 1_000_000, ackIntervalMs: 1_000_000 });
+  const seen = new Collector();
+  const names = range(1, 60).map((n) => `room:${String(n).padStart(4, '0')}:${'x'.repeat(100)}`);
+  await Promise.all(names.map((name) => client.subscribe(name, { from: 'start', onMessage: seen.add }).ready));
+  for (const name of names) {
+    server.publish(name, 1);
+  }
+  await seen.count(60);
+  const back = entered(client, 'connected');
+  server.last.cut();
+  await back;
+  for (const name of names) {
+    server.publish(name, 2);
+  }
+  await seen.count(120);
+  await client.close();
+  for (const { frame } of server.received) {
+    assert.ok(JSON.stringify(frame).length <= 4_096);
+  }
+  for (const name of names) {
+    assert.deepEqual(offsets(seen.items.filter(({ channel }) => channel === name)), [1, 2]);
+  }
+  assert.equal(new Set(server.frames('ack').flatMap(({ cursors }) => Object.keys(cursors as object))).size, 60);
+});
+
+test('a page load resumes the session after what was handled, not after what was received', async (t) => {
+  const server = await serve(t);
+  const storage = memoryStorage();
+  const before = await connected(t, server, { storage });
+  const handled = new Collector();
+  const stuck = deferred();
+  before.subscribe('a', {
+    from: 'start',
+    onMessage: (message) => {
+      handled.add(message);
+      return message.offset === 3 ? stuck.promise : undefined;
+    },
+  });
+  await before.subscribe('quiet').ready;
+  server.publish('a', 1, 2, 3, 4, 5);
+  await handled.count(3);
+  await before.flush();
+  // The page is gone: no close, no last word.
+  server.last.cut();
+  server.channel('quiet').append({ data: 'while away' });
+
+  const after = clientOf(t, server, { storage });
+  const a = new Collector();
+  const quiet = new Collector();
+  after.subscribe('a', { from: 'start', onMessage: a.add });
+  await after.connect();
+  after.subscribe('quiet', { onMessage: quiet.add });
+  await Promise.all([a.count(3), quiet.count(1)]);
+  assert.deepEqual(offsets(a.items), [3, 4, 5]);
+  assert.deepEqual(offsets(quiet.items), [1]);
+  assert.ok(server.frames('hello').some(({ resume }) => resume?.session === 's1' && resume.cursors.a?.offset === 2));
+  assert.equal(after.session, 's1');
+  stuck.resolve();
+});
+
+test('a store of another server, a garbled one or a failing one costs the resume only', async (t) => {
+  const server = await serve(t);
+  const other = memoryStorage();
+  other.setItem('grid.session', JSON.stringify({ version: 1, url: 'ws://elsewhere/', session: { id: 'x', resumeToken: 'y' }, cursors: {} }));
+  const garbled = memoryStorage();
+  garbled.setItem('grid.session', '{"version":1');
+  const failing = {
+    getItem: () => { throw new Error('forbidden'); },
+    setItem: () => { throw new Error('full'); },
+    removeItem: () => undefined,
+  };
+  for (const storage of [other, garbled, failing]) {
+    const client = clientOf(t, server, { storage });
+    const errors: GridError[] = [];
+    client.on('error', (error) => errors.push(error));
+    await client.connect();
+    assert.equal(server.frames('hello').at(-1)?.resume, undefined);
+    assert.deepEqual(errors.map(({ code }) => code), storage === failing ? ['storage'] : []);
+  }
+});
+
+test('a superseded client leaves no session behind to take back', async (t) => {
+  const server = await serve(t);
+  const storage = memoryStorage();
+  const client = await connected(t, server, { storage });
+  const closed = entered(client, 'closed');
+  server.last.close(4500);
+  await closed;
+  assert.equal((await connected(t, server, { storage })).session, 's2');
+});
+
+test('dropConnection breaks the socket as the network would', async (t) => {
+  const server = await serve(t);
+  const client = await connected(t, server);
+  const back = entered(client, 'connected');
+  client.dropConnection();
+  await back;
+  assert.equal(server.frames('hello')[1]?.resume.session, 's1');
+});
+
+test('closing while connecting settles everything', async (t) => {
+  const server = await serve(t);
+  server.intercept = () => true;
+  const client = clientOf(t, server);
+  const up = assert.rejects(client.connect(), { code: 'closed' });
+  const ready = assert.rejects(client.subscribe('a').ready, { code: 'closed' });
+  await server.until(() => server.frames('hello').length === 1);
+  await client.close();
+  await Promise.all([up, ready]);
+});
+
+test('options are checked, and URLs completed', async (t) => {
+  const server = await serve(t);
+  assert.throws(() => new GridClient({ url: 'nowhere', webSocket }), { code: 'bad_argument' });
+  assert.throws(() => new GridClient({ url: 'ftp://x', webSocket }), { code: 'bad_argument' });
+  const urls: string[] = [];
+  const client = clientOf(t, server, {
+    url: server.url.replace('ws:', 'http:').replace('/v1/ws', ''),
+    webSocket: (url, protocols) => {
+      urls.push(url);
+      assert.deepEqual(protocols, ['grid.v1.json']);
+      return webSocket(url, protocols);
+    },
+  });
+  await client.connect();
+  assert.deepEqual(urls, [server.url]);
+});
