@@ -113,7 +113,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         var pump = _catchUp;
         if (pump is null)
         {
-            var made = new CatchUpPump(_stream.Outbound, _services.Time, _services.Logger);
+            var made = new CatchUpPump(_stream.Outbound, _services.Work, _services.Time, _services.Logger);
             pump = Interlocked.CompareExchange(ref _catchUp, made, null) ?? made;
         }
 

@@ -26,7 +26,7 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
         _services = services;
         _caller = caller;
         _outbound = new OutboundBuffer(body, services.Options.MaxOutboundBytes, End);
-        _catchUp = new CatchUpPump(_outbound, services.Time, services.Logger);
+        _catchUp = new CatchUpPump(_outbound, services.Work, services.Time, services.Logger);
     }
 
     /// <inheritdoc/>

@@ -16,6 +16,7 @@ internal sealed partial class RelayHub(
     NamespacePolicies policies,
     ILocalSiloDetails silo,
     RelayMetrics metrics,
+    WorkQueue queue,
     ILogger<RelayHub> logger) : ISiloRelay
 {
     private readonly ConcurrentDictionary<ChannelId, LocalChannel> _channels = new();
@@ -125,8 +126,7 @@ internal sealed partial class RelayHub(
             await local.ReattachAsync();
     }
 
-    private LocalChannel Make(ChannelId id) => new(
-        id, policies.For(id.Name), reader, AttachAsync, metrics, static item => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: false));
+    private LocalChannel Make(ChannelId id) => new(id, policies.For(id.Name), reader, AttachAsync, metrics, queue);
 
     private Task<ChannelHead> AttachAsync(ChannelId channel) =>
         grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress);

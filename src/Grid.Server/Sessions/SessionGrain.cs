@@ -20,7 +20,7 @@ namespace Grid.Server.Sessions;
 internal sealed partial class SessionGrain(
     [PersistentState("session", StorageNames.Sessions)] IPersistentState<SessionState> storage,
     ISessionIndex index,
-    SiloRelays relays,
+    ISiloRelays relays,
     SessionLoss loss,
     IOptions<GridOptions> options,
     TimeProvider time,
