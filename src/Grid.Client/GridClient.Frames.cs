@@ -62,8 +62,6 @@ public sealed partial class GridClient
         lock (Gate)
         {
             _link = null;
-            link.Aborted.TrySetResult(new ConnectionEnd { Reason = "ended" });
-            link.BlockedUntil = null;
             _publishes.Disconnected(Now);
             AfterPublishes();
             foreach (var request in link.Requests.Values) request.Done?.TrySetResult(null);

@@ -30,6 +30,9 @@ internal sealed class PublishQueue(int maxCount, long maxBytes, Random random)
     /// <summary>The bytes of their frames.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>The answers awaited by callers, oldest first.</summary>
+    public IEnumerable<Task<PublishReceipt>> Answers => _entries.Select(publish => publish.Answer.Task);
+
     /// <summary>Whether one can be sent now.</summary>
     public bool HasReady => _ready.Count > 0;
 

@@ -19,7 +19,7 @@ internal static class TokenEndpoints
         .WithProblems(400, 401, 403, 413, 429, 503)
         .WithExample(
             """{"user":"ana","ttlSeconds":3600,"capabilities":{"room:*":["subscribe","publish","history","presence"]}}""",
-            """{"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImRlZmF1bHQuMDE5YTJiM2MiLCJ0eXAiOiJKV1QifQ.…","expiresAt":"2026-01-01T13:00:00+00:00"}""");
+            """{"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImRlZmF1bHQuMDE5YTJiM2MiLCJ0eXAiOiJKV1QifQ.…","expiresAt":"2026-01-01T13:00:00Z"}""");
 
     private static async Task<IResult> MintAsync(HttpContext context, IAuthenticator authenticator)
     {
@@ -33,7 +33,7 @@ internal static class TokenEndpoints
             var (token, expiresAt) = await authenticator.MintAsync(
                 caller.Tenant, body.User, body.Capabilities, body.Lifetime, context.RequestAborted);
             context.Response.Headers.CacheControl = "no-store";
-            return Results.Json(new TokenResponse(token, expiresAt), ApiJson.Default.TokenResponse);
+            return Results.Json(new TokenResponse(token, expiresAt.UtcDateTime), ApiJson.Default.TokenResponse);
         }
         catch (ArgumentException)
         {

@@ -16,8 +16,13 @@ internal static class EventStreamEndpoint
     public static void MapGridEventStream(this IEndpointRouteBuilder endpoints) => endpoints.MapGroup("/v1").AsGrid()
         .MapGet("/channels/{channel}/events", StreamAsync)
         .RequireAuthorization(GridPolicies.Any)
-        .WithMetadata(new QueryTokenAllowed())
+        .AllowQueryToken()
+        .WithName("streamChannel")
         .WithTags("Channels")
+        .WithQuery(
+            ("from", false, "string", "`start` begins with the oldest message kept; without it the stream begins now."),
+            ("lastEventId", false, "string", "Like the header Last-Event-ID, for readers that cannot set headers."))
+        .WithProblems(400, 401, 403, 429, 503)
         .WithSummary("Stream a channel as Server-Sent Events")
         .WithDescription("Event ids are `epoch:offset`; `Last-Event-ID` resumes after one. `from=start` begins with the oldest message kept.");
 
@@ -36,13 +41,13 @@ internal static class EventStreamEndpoint
         if (ReadStart(context.Request) is not { } from)
             return new GridProblem(ErrorCode.InvalidPosition, "Last-Event-ID is no id of an event of this stream.");
 
-        // Going on after an event that was delivered needs no history capability: it is a resume.
-        var resumes = from.Kind == StartKind.Position;
-        var seesHistory = resumes ||
-            (caller.Capabilities.Allows(channel, Capability.History) && services.Policies.For(channel).History);
+        // Going on after an event that was just delivered needs no history capability: it is a resume.
+        var id = new ChannelId(caller.Tenant, channel);
+        var seesHistory = (caller.Capabilities.Allows(channel, Capability.History) && services.Policies.For(channel).History)
+            || (from.Kind == StartKind.Position && await services.Past.IsResumeAsync(id, from.Position, known: null));
         var stream = new EventStream(services, caller, context.Response.Body);
         StartResolution start = default;
-        var (subscription, _) = await services.Hub.JoinAsync(new ChannelId(caller.Tenant, channel), stream, head =>
+        var (subscription, _) = await services.Hub.JoinAsync(id, stream, head =>
         {
             start = StartResolver.Subscribe(channel, from, head, seesHistory);
             return start.Cursor;

@@ -197,8 +197,21 @@ internal sealed partial class StoreWriter
             return jobs.Count;
         }
 
-        for (var i = first; i < end; i++) jobs[i].Succeed();
+        Answer(jobs, first, end);
         return end;
+    }
+
+    private static void Answer(List<StoreJob> jobs, int first, int end)
+    {
+        var answers = new Answers();
+        for (var i = first; i < end; i++)
+        {
+            jobs[i].Commit();
+            answers.Add(jobs[i]);
+            if (!answers.IsFull && i < end - 1) continue;
+            ThreadPool.UnsafeQueueUserWorkItem(answers, preferLocal: false);
+            answers = new Answers();
+        }
     }
 
     private void Write(RocksDb db, bool synced)

@@ -136,13 +136,6 @@ internal sealed class FakeChannels : IChannelPublisher, IChannelReader, IGridDir
     private readonly Lock _lock = new();
     private readonly Dictionary<ChannelId, List<Message>> _channels = [];
 
-    public async ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default)
-    {
-        var heads = new ChannelHead[channels.Count];
-        for (var i = 0; i < heads.Length; i++) heads[i] = await GetHeadAsync(channels[i], cancellationToken);
-        return heads;
-    }
-
     public HashSet<string> Sessions { get; } = ["s_1"];
 
     public List<PublishBatch> Batches { get; } = [];
@@ -173,6 +166,11 @@ internal sealed class FakeChannels : IChannelPublisher, IChannelReader, IGridDir
     {
         ThrowFor(channel.Name);
         lock (_lock) return new(HeadOf(channel));
+    }
+
+    public ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken)
+    {
+        lock (_lock) return new([.. channels.Select(HeadOf)]);
     }
 
     public Task<long> CountSubscribersAsync(ChannelId channel, CancellationToken cancellationToken) => Task.FromResult(3L);

@@ -198,6 +198,27 @@ public class GridClientPublishTests
     }
 
     [Fact]
+    public async Task Flush_waits_for_all_answers_and_sends_the_acks()
+    {
+        await using var grid = new Harness();
+        var peer = await grid.ConnectAsync();
+        var (_, messages) = await grid.SubscribeAsync(peer);
+        peer.Message("room:1", 1, 2);
+        await messages.OffsetsAsync(2);
+        var good = grid.Client.PublishAsync("a", 1);
+        var bad = grid.Client.PublishAsync("a", 2);
+        var frames = new[] { await peer.ExpectAsync<PublishFrame>(), await peer.ExpectAsync<PublishFrame>() };
+        var flushed = grid.Client.FlushAsync();
+        Assert.InRange((await peer.ExpectAsync<AckFrame>()).Cursors["room:1"], 1, 2);
+        peer.Send(new PublishedFrame(frames[0].Id, "a", "e", 1, false));
+        await good.WaitAsync(Harness.Patience);
+        Assert.False(flushed.IsCompleted);
+        peer.Send(new ErrorFrame(frames[1].Id, ErrorCode.Forbidden, "no"));
+        await flushed.WaitAsync(Harness.Patience);
+        Assert.Equal("forbidden", (await bad.FailureAsync()).Code);
+    }
+
+    [Fact]
     public async Task A_typed_message_survives_the_trip()
     {
         await using var grid = new Harness();

@@ -16,9 +16,13 @@ internal sealed class Child : IDisposable
     public static Child Start(params string[] arguments) => Start("dotnet", [Assembly, .. arguments]);
 
     /// <summary>Starts it under a limit on the size of its files, which it can lift itself.</summary>
+    /// <remarks>.NET keeps its code in a file in memory, which the limit would hit, unless it is told not to.</remarks>
     public static Child StartWithFileLimit(int kibibytes, params string[] arguments) => Start(
         "bash",
-        ["-c", $"trap '' XFSZ; ulimit -S -f {kibibytes}; exec dotnet \"$@\"", "limited", Assembly, .. arguments]);
+        [
+            "-c", $"export DOTNET_EnableWriteXorExecute=0; trap '' XFSZ; ulimit -S -f {kibibytes}; exec dotnet \"$@\"",
+            "limited", Assembly, .. arguments,
+        ]);
 
     public void Kill() => _process.Kill();
 

@@ -109,7 +109,7 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(8, (await _log.GetHeadAsync(channel)).Oldest);
         await AppendAsync(channel, 2, payloadBytes: 490);
         await SweepAsync();
-        Assert.Equal(18, (await _log.GetHeadAsync(channel)).Oldest);
+        Assert.Equal(16, (await _log.GetHeadAsync(channel)).Oldest);
     }
 
     [Fact]

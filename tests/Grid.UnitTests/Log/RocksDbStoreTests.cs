@@ -121,7 +121,7 @@ public sealed class RocksDbStoreTests : IDisposable
         Assert.Contains("newer version", refusal.Message, StringComparison.Ordinal);
 
         using var foreign = new TempFolder();
-        using (var db = RocksDb.Open(new DbOptions().SetCreateIfMissing(true), foreign.Path))
+        using (var db = RocksDb.Open(new DbOptions().SetCreateIfMissing(true), foreign.Path, new ColumnFamilies()))
             db.CreateColumnFamily(new ColumnFamilyOptions(), "unknown");
         Assert.Contains(
             "something else", Assert.Throws<GridStartupException>(() => Logs.OpenStore(foreign.Path)).Message, StringComparison.Ordinal);
