@@ -32,8 +32,13 @@ internal sealed partial class CatchUpPump(OutboundBuffer outbound, WorkQueue que
                 try
                 {
                     await outbound.WaitForRoomAsync();
-                    if (outbound.IsClosed) return;
-                    if (await subscription.Channel.CatchUpAsync(subscription)) _behind.Enqueue(subscription);
+                    if (outbound.IsClosed || subscription.Consumer.IsEnding) return;
+                    var before = subscription.Cursor;
+                    if (!await subscription.Channel.CatchUpAsync(subscription)) continue;
+
+                    // A message larger than half of what may wait has room only when nothing waits.
+                    if (subscription.Cursor == before) await outbound.FlushAsync();
+                    _behind.Enqueue(subscription);
                 }
                 catch (Exception e)
                 {

@@ -81,6 +81,9 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     /// <inheritdoc/>
     public int Room => _closing ? 0 : _stream.Outbound.Room;
 
+    /// <inheritdoc/>
+    public bool IsEnding => _closing;
+
     /// <summary>The whole life of the connection: hello, frames until it ends, and in any case the farewell.</summary>
     public async Task RunAsync()
     {

@@ -35,6 +35,9 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
     /// <inheritdoc/>
     public int Room => _outbound.Room;
 
+    /// <inheritdoc/>
+    public bool IsEnding => _ended.Task.IsCompleted;
+
     /// <summary>Streams until the reader goes, the credential expires or the silo drains.</summary>
     public async Task RunAsync(Subscription subscription, GapFrame? first, CancellationToken aborted)
     {

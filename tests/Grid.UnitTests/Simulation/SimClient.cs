@@ -162,6 +162,9 @@ internal sealed class SimClient : SimNode
         var socket = new SimSocket(
             silo, this, () => _slow && !_world.FaultsOver ? Scheduler.Span(1_000, 200_000) : Scheduler.Span(50, 3_000), _slow ? 200 : 64 * 1024);
         var connection = ++_connection;
+
+        // An older socket that the server does not end first is not kept for ever.
+        if (_socket is { Ended: false } older) Scheduler.In(Scheduler.Span(0, 6_000_000), this, older.Close);
         Detached();
         _socket = socket;
         socket.OnFrame = frame =>
@@ -209,10 +212,12 @@ internal sealed class SimClient : SimNode
                 _wasStored = true;
                 view.Pending = PendingRequest.None;
                 view.Subscribed(subscribed);
+                Align(view);
                 break;
             case UnsubscribedFrame unsubscribed:
                 _views[unsubscribed.Channel].Pending = PendingRequest.None;
                 _views[unsubscribed.Channel].Unsubscribed();
+                Align(_views[unsubscribed.Channel]);
                 break;
             case MessageFrame message:
                 _views[message.Channel].Message(message.Message);

@@ -29,9 +29,13 @@ public sealed class SimulationTests(ITestOutputHelper output)
         var clock = Stopwatch.StartNew();
         var (failed, steps, messages) = (int.MaxValue, 0L, 0L);
         var gate = new Lock();
+        var failures = new SortedDictionary<int, string>();
+        var running = new System.Collections.Concurrent.ConcurrentDictionary<int, (SimWorld World, long Since)>();
+        using var watch = new Timer(_ => File.WriteAllLines("/tmp/sim-running", running.Select(r => $"{r.Key} {r.Value.World.Scheduler.Steps} {clock.ElapsedMilliseconds - r.Value.Since}")), null, 5000, 5000);
         Parallel.For(first, first + count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, (seed, loop) =>
         {
             var world = new SimWorld(seed, tracing: false);
+            running[seed] = (world, clock.ElapsedMilliseconds);
             string? failure = null;
             try
             {
@@ -40,9 +44,11 @@ public sealed class SimulationTests(ITestOutputHelper output)
             catch (Exception e)
             {
                 failure = e.Message;
-                loop.Break();
+                lock (gate) failures[seed] = failure;
+                if (failures.Count >= 12) loop.Break();
             }
 
+            running.TryRemove(seed, out _);
             lock (gate)
             {
                 steps += world.Scheduler.Steps;
@@ -51,6 +57,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
             }
         });
         output.WriteLine($"{count} schedules from seed {first} on, {steps:N0} steps, {messages:N0} durable messages, {clock.Elapsed}");
+        foreach (var (seed, failure) in failures) output.WriteLine($"seed {seed}: {failure}");
         if (failed != int.MaxValue) Replay(failed);
     }
 
@@ -76,6 +83,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
     {
         var world = new SimWorld(seed, tracing: true);
         var failure = "It does not fail when replayed.";
+        using var watch = new Timer(_ => File.WriteAllLines("/tmp/sim-stuck", world.Scheduler.Lines.ToArray().TakeLast(60)), null, 5000, 500000);
         try
         {
             world.Run();
