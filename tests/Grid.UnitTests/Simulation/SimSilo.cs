@@ -49,8 +49,8 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
         Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters), queue, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
-            Grains, Hub, new ChannelPublisher(Grains, new PublishMetrics(Meters), Time), Credentials, new PlainTokens(), Policies, this,
-            Connections, new GatewayMetrics(Meters), queue, Options, Time, this);
+            Grains, Hub, new ChannelPublisher(Grains, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
+            Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), queue, Options, Time, this);
     }
 
     public SiloAddress SiloAddress { get; }
@@ -205,11 +205,8 @@ internal sealed class SimRelays(SimWorld world, SimSilo self) : ISiloRelays
 
         public Task<long> CountSubscribersAsync(ChannelId channel) => Call("count", () => to.Hub.CountSubscribersAsync(channel));
 
-        public Task FenceAsync(string tenant, string session, long generation, CloseCode code) => Call($"fence below {generation}", async () =>
-        {
-            await to.Hub.FenceAsync(tenant, session, generation, code);
-            return true;
-        });
+        public Task<bool> FenceAsync(string tenant, string session, long generation, CloseCode code) =>
+            Call($"fence below {generation}", () => to.Hub.FenceAsync(tenant, session, generation, code));
 
         public Task<bool> HoldsAsync(string tenant, string session, long generation) =>
             Call("holds", () => to.Hub.HoldsAsync(tenant, session, generation));
