@@ -301,7 +301,7 @@ internal sealed class SimClient : SimNode
 
     private void Ack()
     {
-        var cursors = _views.Values.Where(v => v.Active).ToDictionary(v => v.Channel, v => v.Cursor!.Value.Offset);
+        var cursors = _views.Values.Where(v => v is { Active: true, Pending: PendingRequest.None }).ToDictionary(v => v.Channel, v => v.Cursor!.Value.Offset);
         if (!Connected || cursors.Count == 0) return;
         Trace($"-> ack {string.Join(' ', cursors)}");
         _socket!.Send(new AckFrame { Cursors = cursors });

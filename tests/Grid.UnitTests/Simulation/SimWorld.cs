@@ -270,7 +270,7 @@ internal sealed class SimWorld
             {
                 var view = client.Views.First(v => v.Channel == publish.Channel);
                 var times = view.Record.Epochs.Values.Sum(e => e.Messages.Count(m => Text(m) == publish.Text));
-                if (times > 0 && publish.Conflict) throw new SimulationException($"{publish.Text} was refused as a conflict, and is stored.");
+                if (times > 0 && publish.Conflict && view.Record.Epochs.Count == 1) throw new SimulationException($"{publish.Text} was refused as a conflict, and is stored.");
 
                 // What a purge, or the end of a silo's memory, forgot may come once more.
                 if (times > 1 && !(publish.MayRetry && view.Record.Epochs.Count > 1))
