@@ -34,6 +34,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private readonly IPAddress? _address;
     private string? _presentedToken;
     private bool _welcomed;
+    private Dictionary<string, Position>? _resuming;
     private bool _peerClosed;
 
     /// <summary>Makes the connection of an accepted socket.</summary>
