@@ -160,13 +160,8 @@ public class PrefixTests(PrefixedShopApp app) : IClassFixture<PrefixedShopApp>
         Assert.Contains(PrefixedShopApp.Prefix + "/v1/tokens", document.GetProperty("paths").EnumerateObject().Select(p => p.Name));
         Assert.Equal(HttpStatusCode.Unauthorized, (await stranger.GetAsync(PrefixedShopApp.Prefix + "/dashboard/")).Status);
 
-        // Errors are problems there, too.
-        foreach (var path in new[] { "/v1/channels/room:1", "/v1/no-such-thing" })
-        {
-            var answer = await stranger.GetAsync(PrefixedShopApp.Prefix + path);
-            Assert.Equal("application/problem+json", answer.ContentType);
-        }
-
+        Assert.Equal("application/problem+json", (await stranger.GetAsync(PrefixedShopApp.Prefix + "/v1/channels/room:1")).ContentType);
+        Assert.Contains(PrefixedShopApp.Prefix + "/openapi/v1.json", (await stranger.GetAsync(PrefixedShopApp.Prefix + "/docs/")).Text, StringComparison.Ordinal);
         Assert.Empty(app.Errors);
     }
 }

@@ -102,7 +102,7 @@ public class PlaygroundTests(Browser browser) : IClassFixture<Browser>
         {
             for (var n = 1; n <= 3; n++) await both[i].SayAsync($"outage {i} {n}");
             await both[i].DrawAsync((0.2, 0.4 + (0.2 * i)), (0.8, 0.4 + (0.2 * i)));
-            await Expect(both[i]["chat-pending"]).ToHaveCountAsync(3);
+            await Expect(both[i]["chat-pending"].Locator("p")).ToHaveTextAsync([$"outage {i} 1", $"outage {i} 2", $"outage {i} 3"]);
         }
 
         await browser.Host.StartAsync();
