@@ -54,6 +54,10 @@ internal static class HostRunner
                     return e.Message;
                 case OptionsValidationException invalid:
                     return string.Join(Environment.NewLine + "  ", ["The settings are not valid:", .. invalid.Failures]);
+                case InvalidOperationException { InnerException: FormatException or ArgumentException } unreadable:
+                    return $"A setting cannot be read: {unreadable.Message}";
+                case FormatException:
+                    return $"A setting cannot be read: {e.Message}";
                 case Microsoft.AspNetCore.Connections.AddressInUseException:
                     return $"{exception.Message} Stop what uses it, or choose another with --urls http://localhost:8081.";
             }
