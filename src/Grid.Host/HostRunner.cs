@@ -32,6 +32,7 @@ internal static class HostRunner
                 builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);
+            ListenAddresses.CheckFree(app.Configuration[WebHostDefaults.ServerUrlsKey]);
             app.Services.OpenGridStore();
             map(app);
             await app.RunAsync();
@@ -59,7 +60,7 @@ internal static class HostRunner
                 case FormatException:
                     return $"A setting cannot be read: {e.Message}";
                 case Microsoft.AspNetCore.Connections.AddressInUseException:
-                    return $"{exception.Message} Stop what uses it, or choose another with --urls http://localhost:8081.";
+                    return $"{e.Message} {ListenAddresses.Advice}";
             }
 
             if (e is AggregateException { InnerExceptions: [var only] } && Explain(only) is { } inner) return inner;
