@@ -9,7 +9,7 @@ namespace Grid.Testing.Hosting;
 /// (<c>PR_SET_PDEATHSIG</c>, set by <c>setpriv</c> of util-linux, which then becomes the child). So every start happens on one thread
 /// that lives as long as this process. Without <c>setpriv</c> a child is killed on dispose only.
 /// </summary>
-internal static class ProcessStarter
+public static class ProcessStarter
 {
     private const int SigTerm = 15;
     private static readonly BlockingCollection<Action> Work = [];

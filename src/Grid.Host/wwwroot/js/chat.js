@@ -50,7 +50,7 @@ export class Chat {
     item.classList.add('waiting');
     item.dataset.testid = 'chat-pending';
     this.#pending.set(id, item);
-    this.#append(item, true);
+    this.#append(item, true, null);
     this.#send(id, data, item);
   }
 
@@ -103,13 +103,15 @@ export class Chat {
     this.#append(el('li', { class: 'remark', 'data-testid': 'chat-gap' }, text), false);
   }
 
-  /** Puts an item before what waits, and keeps the end in view if it was, or if the visitor just wrote it. */
-  #append(item, follow) {
+  /**
+   * Puts an item before what waits, or where told (null: at the end, where what is sent waits in the order of writing), and keeps
+   * the end in view if it was, or if the visitor just wrote it.
+   */
+  #append(item, follow, before = this.#pending.values().next().value ?? null) {
     const list = this.#list;
     const atEnd = follow || list.scrollHeight - list.scrollTop - list.clientHeight < 60;
     list.querySelector('.empty')?.remove();
-    const [firstWaiting] = this.#pending.values();
-    list.insertBefore(item, firstWaiting === item ? null : firstWaiting ?? null);
+    list.insertBefore(item, before);
     while (list.childElementCount > maxItems) {
       list.firstElementChild.remove();
     }
