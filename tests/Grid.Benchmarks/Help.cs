@@ -20,7 +20,7 @@ internal static class Help
           --seconds 5          time measured in each run; --warmup 2 before it
           --peer nats          the same load on nats-server in the same run (fanout, rooms, idle: core; publish: JetStream)
           --url U --key K      a server that runs already, instead of one started for the run (its CPU and memory are then unknown)
-          --perf-map           the server writes /tmp/perf-PID.map, for perf
+          --perf FILE          perf samples the server while it is measured; read it with perf report -i FILE
 
         The server is Grid.Host of the same build, on a free port of the loopback with a temporary store. The generator is one thread;
         a line says so when it cost more CPU than the server, since it is then the generator that was measured.

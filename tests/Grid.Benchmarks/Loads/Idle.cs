@@ -39,12 +39,12 @@ internal sealed class Idle : Load
                 {
                     Row = $"memory per idle session, {sessions} sessions",
                     Side = server.Name,
-                    Value = (after - before) / 1024.0 / sessions,
+                    Value = (after.Rss - before.Rss) / 1024.0 / sessions,
                     Unit = "KiB",
                     MoreIsBetter = false,
-                    ServerRss = after,
+                    ServerRss = after.Rss,
                     Note = FormattableString.Invariant(
-                        $"base {before / 1048576.0:0.0} MiB; {sessions / opening:0} sessions/s opened, {(opened.CpuSeconds - cpu) * 1e6 / sessions:0} µs of CPU each, {opened.Rss / 1048576.0:0} MiB before the collection"),
+                        $"base {before.Rss / 1048576.0:0.0} MiB; managed heap {(after.Heap - before.Heap) / 1024.0 / sessions:0.0} KiB each over {before.Heap / 1048576.0:0.0} MiB; {sessions / opening:0} sessions/s opened, {(opened.CpuSeconds - cpu) * 1e6 / sessions:0} µs of CPU each, {opened.Rss / 1048576.0:0} MiB before the collection"),
                 });
                 foreach (var connection in connections) loop.Close(connection);
             }
@@ -65,10 +65,10 @@ internal sealed class Idle : Load
     }
 
     /// <summary>Collects garbage and waits until resident memory stays within half a percent for five seconds.</summary>
-    private static long Settle(EventLoop loop, IServer server)
+    private static (long Rss, long Heap) Settle(EventLoop loop, IServer server)
     {
         loop.RunFor(TimeSpan.FromSeconds(2));
-        if (server is GridServer { ProcessId: { } id }) ManagedHeap.Collect(id);
+        var heap = server is GridServer { ProcessId: { } id } ? ManagedHeap.Collect(id) : 0;
         var (start, steadySince) = (Stopwatch.GetTimestamp(), Stopwatch.GetTimestamp());
         var steady = ProcessUsage.Of(server.ProcessId).Rss;
         while (Stopwatch.GetElapsedTime(steadySince) < TimeSpan.FromSeconds(5) && Stopwatch.GetElapsedTime(start) < MaxSettle)
@@ -79,6 +79,6 @@ internal sealed class Idle : Load
             (steady, steadySince) = (now, Stopwatch.GetTimestamp());
         }
 
-        return ProcessUsage.Of(server.ProcessId).Rss;
+        return (ProcessUsage.Of(server.ProcessId).Rss, heap);
     }
 }

@@ -16,7 +16,7 @@ internal static class Rig
     {
         var peer = options.Text("peer");
         if (peer is not (null or "nats")) throw new BenchmarkException($"--peer {peer}: known is nats.");
-        options.RefuseOthers(["url", "key", "perf-map"]);
+        options.RefuseOthers(["url", "key", "perf"]);
         var servers = new List<IServer>();
         try
         {
@@ -73,10 +73,13 @@ internal static class Rig
     {
         loop.RunFor(warmUp);
         load.ResetLatency();
+        using var profile = server is GridServer { ProcessId: { } id, Profile: { } file } ? Profile(id, file, time) : null;
         var (before, cpu, own, start) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own, Stopwatch.GetTimestamp());
         loop.RunFor(time);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         var (after, cpuAfter, ownAfter) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own);
+        var latency = load.Latency;
+        load.ResetLatency();
         load.ThrowOnFault();
         return new Figure
         {
@@ -85,11 +88,22 @@ internal static class Rig
             Value = (after - before) / seconds,
             Unit = unit,
             Seconds = seconds,
-            Latency = load.Latency,
+            Latency = latency,
             ServerCpu = cpuAfter.CpuSeconds - cpu.CpuSeconds,
             GeneratorCpu = ownAfter.CpuSeconds - own.CpuSeconds,
             ServerRss = cpuAfter.Rss,
         };
+    }
+
+    /// <summary>Samples the server's stacks while it is measured; the file is for <c>perf report</c>.</summary>
+    private static ChildProcess Profile(int processId, string file, TimeSpan time)
+    {
+        string[] arguments =
+        [
+            "record", "-q", "-F", "499", "-g", "-p", $"{processId}", "-o", Path.GetFullPath(file),
+            "--", "sleep", FormattableString.Invariant($"{time.TotalSeconds:0.0}"),
+        ];
+        return ChildProcess.Start("/usr/bin/perf", arguments, new Dictionary<string, string>(), Path.GetTempPath(), waitAtEnd: true);
     }
 
     /// <summary>Waits for what is under way after the publishers stopped.</summary>

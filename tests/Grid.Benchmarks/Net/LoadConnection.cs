@@ -55,7 +55,7 @@ internal abstract class LoadConnection(Load load, int index)
     /// <summary>Sends the first bytes of the connection.</summary>
     public abstract void Start();
 
-    /// <summary>Publishes <paramref name="size"/> bytes that carry the time given and who sends.</summary>
+    /// <summary>Publishes one message that carries the time given and who sends.</summary>
     public abstract void Publish(long ticks);
 
     /// <summary>Stops or goes on reading: a consumer that does not keep up.</summary>

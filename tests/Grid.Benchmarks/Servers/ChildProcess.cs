@@ -18,8 +18,9 @@ internal sealed class ChildProcess : IDisposable
 
     private readonly Process _process;
     private readonly StringBuilder _output = new();
+    private readonly bool _waitAtEnd;
 
-    private ChildProcess(Process process) => _process = process;
+    private ChildProcess(Process process, bool waitAtEnd) => (_process, _waitAtEnd) = (process, waitAtEnd);
 
     /// <summary>Its process id.</summary>
     public int Id => _process.Id;
@@ -34,7 +35,17 @@ internal sealed class ChildProcess : IDisposable
     }
 
     /// <summary>Starts a program.</summary>
-    public static ChildProcess Start(string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string folder)
+    /// <param name="program">The program.</param>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="environment">What is added to its environment.</param>
+    /// <param name="folder">Where it runs.</param>
+    /// <param name="waitAtEnd">Whether it ends by itself, and is to be given some seconds for that.</param>
+    public static ChildProcess Start(
+        string program,
+        IEnumerable<string> arguments,
+        IReadOnlyDictionary<string, string> environment,
+        string folder,
+        bool waitAtEnd = false)
     {
         var info = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         if (File.Exists(Setpriv))
@@ -48,7 +59,7 @@ internal sealed class ChildProcess : IDisposable
         foreach (var (name, value) in environment) info.Environment[name] = value;
         var process = Process.Start(info) ?? throw new Net.BenchmarkException($"{program} did not start.");
         Running[process.Id] = process;
-        var child = new ChildProcess(process);
+        var child = new ChildProcess(process, waitAtEnd);
         process.OutputDataReceived += (_, line) => child.Keep(line.Data);
         process.ErrorDataReceived += (_, line) => child.Keep(line.Data);
         process.BeginOutputReadLine();
@@ -74,6 +85,7 @@ internal sealed class ChildProcess : IDisposable
 
     public void Dispose()
     {
+        if (_waitAtEnd) _process.WaitForExit(10_000);
         Kill();
         _process.Dispose();
     }

@@ -33,6 +33,9 @@ internal sealed class GridServer : IServer
     /// <summary>The API key of the tenant used.</summary>
     public string ApiKey { get; }
 
+    /// <summary>Where a profile of each measurement goes; null for none.</summary>
+    public string? Profile { get; private init; }
+
     /// <summary>A token that may do everything on every channel.</summary>
     public string Token => _token ??= Mint();
 
@@ -59,10 +62,17 @@ internal sealed class GridServer : IServer
             ["Grid__DataDirectory"] = Path.Combine(folder, "data"),
             ["Grid__Bootstrap__ApiKey"] = key,
             ["ASPNETCORE_ENVIRONMENT"] = "Production",
-            ["DOTNET_PerfMapEnabled"] = options.Has("perf-map") ? "1" : "0",
         };
+        var profile = options.Text("perf");
+        if (profile is not null)
+        {
+            // perf finds the names of compiled methods in a file, and only where code is mapped once.
+            environment["DOTNET_PerfMapEnabled"] = "1";
+            environment["DOTNET_EnableWriteXorExecute"] = "0";
+        }
+
         foreach (var (name, value) in settings) environment[name] = value;
-        var server = new GridServer(new IPEndPoint(IPAddress.Loopback, ChildProcess.FreePort()), key, folder, environment);
+        var server = new GridServer(new IPEndPoint(IPAddress.Loopback, ChildProcess.FreePort()), key, folder, environment) { Profile = profile };
         try
         {
             server.Launch();
