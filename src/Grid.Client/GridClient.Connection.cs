@@ -104,9 +104,12 @@ public sealed partial class GridClient
         }
         finally
         {
-            if (link is not null) Detach(link);
+            // First the loops, then the state: a loop still running could take a publish that was just put back for the next
+            // connection, and lose it with this one.
             await life.CancelAsync();
+            link?.Aborted.TrySetResult(new ConnectionEnd { Reason = "ended" });
             await ((Task)Task.WhenAll(loops)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (link is not null) Detach(link);
             if (connection is not null) await connection.DisposeAsync();
         }
     }

@@ -62,8 +62,6 @@ public sealed partial class GridClient
         lock (Gate)
         {
             _link = null;
-            link.Aborted.TrySetResult(new ConnectionEnd { Reason = "ended" });
-            link.BlockedUntil = null;
             _publishes.Disconnected(Now);
             AfterPublishes();
             foreach (var request in link.Requests.Values) request.Done?.TrySetResult(null);
@@ -223,7 +221,9 @@ public sealed partial class GridClient
                 if (_publishes.TryRemove(publish.Id, Now, out _)) publish.Answer.TrySetException(TooLarge(publish.Channel));
             }
 
-            return link.Ephemeral.TryDequeue(out var ephemeral) ? ephemeral : null;
+            // Not a conditional expression: its null would be an empty frame, because arrays convert to memory.
+            if (link.Ephemeral.TryDequeue(out var ephemeral)) return ephemeral;
+            return null;
         }
     }
 

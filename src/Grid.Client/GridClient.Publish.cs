@@ -32,6 +32,22 @@ public sealed partial class GridClient
         }
     }
 
+    /// <summary>Completes when every publish made so far has its answer, good or bad. Also sends the acks that wait.</summary>
+    public async Task FlushAsync(CancellationToken cancellationToken = default)
+    {
+        Task answers;
+        lock (Gate)
+        {
+            answers = Task.WhenAll(_publishes.Answers.ToList());
+            if (_acks.DueAt is not null) _acks.Hurry();
+            _link?.Outgoing.Set();
+        }
+
+        // How each came out is its own caller's business.
+        await answers.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+
     private static void Check(string channel, PublishOptions options)
     {
         CheckChannel(channel);
@@ -116,7 +132,7 @@ public sealed partial class GridClient
     {
         lock (Gate)
         {
-            if (!_publishes.TryRemove(publish.Id, Now, out _)) return;
+            if (!_publishes.TryAbandon(publish.Id, Now, out _)) return;
             publish.Answer.TrySetCanceled(cancellationToken);
             AfterPublishes();
         }

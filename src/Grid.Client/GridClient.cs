@@ -146,8 +146,8 @@ public sealed partial class GridClient : IAsyncDisposable
 
     /// <summary>
     /// Closes the client: no handler starts any more, running ones are waited for up to <see cref="GridClientOptions.CloseTimeout"/> and
-    /// then cancelled, the last acks are sent, and the socket is closed. Publishes without an answer fail with <c>closed</c>: await
-    /// them first. The session lives on in the server for its window. A handler may call this; it is then not waited for.
+    /// then cancelled, the last acks are sent, and the socket is closed. Publishes without an answer fail with <c>closed</c>:
+    /// <see cref="FlushAsync"/> first. The session lives on in the server for its window. A handler may call this; it is then not waited for.
     /// </summary>
     public Task CloseAsync()
     {

@@ -13,7 +13,6 @@ return await HostRunner.RunAsync(args, builder =>
     builder.Services.AddHostedService<WelcomeBanner>();
 }, app =>
 {
-    app.UseDefaultFiles();
-    app.UseStaticFiles();
+    app.UsePlayground();
     app.MapGrid();
 });

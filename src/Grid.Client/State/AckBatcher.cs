@@ -30,6 +30,9 @@ internal sealed class AckBatcher
     /// <summary>Whether pending acks are due at <paramref name="now"/>.</summary>
     public bool IsDue(TimeSpan now) => DueAt is { } due && due <= now;
 
+    /// <summary>Makes what is pending due now.</summary>
+    public void Hurry() => _finished = MaxMessages;
+
     /// <summary>Forgets a channel whose subscription ended.</summary>
     public void Forget(string channel) => _dirty.Remove(channel);
 

@@ -34,6 +34,9 @@ internal sealed class PendingPublish
     /// <summary>Whether it was handed to a connection at least once: its outcome is then unknown until it is answered.</summary>
     public bool WasSent { get; set; }
 
+    /// <summary>Whether its caller no longer waits, while it is on its way.</summary>
+    public bool Abandoned { get; set; }
+
     /// <summary>The last refusal.</summary>
     public GridException? Refusal { get; set; }
 

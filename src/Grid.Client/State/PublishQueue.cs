@@ -30,6 +30,9 @@ internal sealed class PublishQueue(int maxCount, long maxBytes, Random random)
     /// <summary>The bytes of their frames.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>The answers awaited by callers, oldest first.</summary>
+    public IEnumerable<Task<PublishReceipt>> Answers => _entries.Select(publish => publish.Answer.Task);
+
     /// <summary>Whether one can be sent now.</summary>
     public bool HasReady => _ready.Count > 0;
 
@@ -106,6 +109,7 @@ internal sealed class PublishQueue(int maxCount, long maxBytes, Random random)
         if (!_byId.TryGetValue(id, out var node)) return false;
         var publish = node.Value;
         if (publish.State != PublishState.Sent) return true;
+        if (publish.Abandoned) return TryRemove(id, now, out _);
         var lane = _lanes[publish.Channel];
         publish.State = PublishState.Refused;
         publish.Refusal = error;
@@ -117,13 +121,28 @@ internal sealed class PublishQueue(int maxCount, long maxBytes, Random random)
         return true;
     }
 
-    /// <summary>Takes out the publish with this number: it was refused for good or given up.</summary>
+    /// <summary>
+    /// The caller gave it up. One on its way stays, unseen, until its answer comes or the connection ends: it still counts for the
+    /// order of its channel and for the bound, but is not sent again.
+    /// </summary>
+    public bool TryAbandon(long id, TimeSpan now, [NotNullWhen(true)] out PendingPublish? publish)
+    {
+        publish = null;
+        if (!_byId.TryGetValue(id, out var node) || node.Value.Abandoned) return false;
+        if (node.Value.State != PublishState.Sent) return TryRemove(id, now, out publish);
+        publish = node.Value;
+        publish.Abandoned = true;
+        _entries.Remove(node);
+        return true;
+    }
+
+    /// <summary>Takes out the publish with this number: it was refused for good.</summary>
     public bool TryRemove(long id, TimeSpan now, [NotNullWhen(true)] out PendingPublish? publish)
     {
         publish = null;
         if (!_byId.Remove(id, out var node)) return false;
         publish = node.Value;
-        _entries.Remove(node);
+        if (!publish.Abandoned) _entries.Remove(node);
         _ready.Remove(id);
         Bytes -= publish.Frame.Length;
         var lane = _lanes[publish.Channel];
@@ -165,8 +184,12 @@ internal sealed class PublishQueue(int maxCount, long maxBytes, Random random)
                 else if (publish.State == PublishState.Refused && laterUnderWay) Reject(publish, now);
             }
 
-            foreach (var publish in lane.Entries.Values)
+            foreach (var publish in lane.Entries.Values.ToList())
+            {
                 publish.State = PublishState.Waiting;
+                if (publish.Abandoned) TryRemove(publish.Id, now, out _);
+            }
+
             Free(lane);
         }
     }
@@ -174,11 +197,11 @@ internal sealed class PublishQueue(int maxCount, long maxBytes, Random random)
     /// <summary>Takes out one publish that was refused for a while and can't be sent in order any more.</summary>
     public bool TryTakeRejected([NotNullWhen(true)] out PendingPublish? publish) => _rejected.TryDequeue(out publish);
 
-    /// <summary>Takes out the oldest publish if its time is up at <paramref name="now"/>.</summary>
+    /// <summary>Gives up the oldest publish if its time is up at <paramref name="now"/>: see <see cref="TryAbandon"/>.</summary>
     public bool TryExpire(TimeSpan now, [NotNullWhen(true)] out PendingPublish? publish)
     {
         publish = null;
-        return _entries.First is { } first && first.Value.Deadline <= now && TryRemove(first.Value.Id, now, out publish);
+        return _entries.First is { } first && first.Value.Deadline <= now && TryAbandon(first.Value.Id, now, out publish);
     }
 
     /// <summary>Takes out the oldest publish.</summary>

@@ -16,17 +16,17 @@ internal sealed record TokenRequest(
 [Description("A client token.")]
 internal sealed record TokenResponse(
     [property: Description("The token: a JWT, to be treated as opaque.")] string Token,
-    [property: Description("When it expires (RFC 3339).")] DateTimeOffset ExpiresAt);
+    [property: Description("When it expires (RFC 3339, in UTC).")] DateTime ExpiresAt);
 
 [Description("A client token for the playground.")]
 internal sealed record PlaygroundTokenResponse(
     [property: Description("The token.")] string Token,
-    [property: Description("When it expires (RFC 3339).")] DateTimeOffset ExpiresAt,
+    [property: Description("When it expires (RFC 3339, in UTC).")] DateTime ExpiresAt,
     [property: Description("The user that was made up for it.")] string User);
 
 [Description("A message to publish: exactly one of data and data64.")]
 internal sealed record PublishMessage(
-    [property: Description("Any JSON value, at most 64 levels deep. Kept byte for byte.")] JsonElement? Data,
+    [property: Description("Any JSON value, at most 64 levels deep. Kept byte for byte.")] JsonElement Data,
     [property: Description("Opaque bytes in base64, instead of data.")] string? Data64,
     [property: Description("Idempotency key, 1 to 256 bytes of UTF-8: within the namespace's window the same key is stored once.")] string? Key,
     [property: Description("Kind of event, at most 128 characters.")] string? Event,
@@ -42,7 +42,7 @@ internal sealed record PublishedMessage(
 internal sealed record StoredMessage(
     [property: Description("The place in the channel.")] long Offset,
     [property: Description("When the channel accepted it, in Unix milliseconds.")] long At,
-    [property: Description("The JSON value, byte for byte as it was published.")] JsonElement? Data,
+    [property: Description("The JSON value, byte for byte as it was published.")] JsonElement Data,
     [property: Description("Opaque bytes in base64.")] string? Data64,
     [property: Description("The publisher's idempotency key.")] string? Key,
     [property: Description("The kind of event.")] string? Event,

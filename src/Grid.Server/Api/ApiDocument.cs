@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using Grid.Protocol;
+using Grid.Server.Tenancy;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.OpenApi;
@@ -25,12 +27,41 @@ internal static class ApiDocument
         });
         options.AddSchemaTransformer((schema, context, _) =>
         {
-            // The framework calls any JSON an empty schema, which is right, and says nothing more.
-            if (context.JsonTypeInfo.Type == typeof(TokenRequest)) schema.Required = new HashSet<string> { "user", "capabilities" };
-            else if (context.JsonTypeInfo.Type == typeof(PublishMessage)) schema.Required = null;
-            else if (context.JsonTypeInfo.Type == typeof(StoredMessage)) schema.Required = new HashSet<string> { "offset", "at" };
+            Describe(schema, context.JsonTypeInfo.Type);
             return Task.CompletedTask;
         });
+    }
+
+    private static void Describe(OpenApiSchema schema, Type type)
+    {
+        // The framework allows for numbers in strings, as its serializer could read them; here they are numbers alone.
+        if (schema.Type is { } kind && kind.HasFlag(JsonSchemaType.Integer))
+        {
+            schema.Type = kind & ~JsonSchemaType.String;
+            schema.Pattern = null;
+        }
+
+        if (type == typeof(TokenRequest))
+        {
+            schema.Required = new HashSet<string> { "user", "capabilities" };
+            if (schema.Properties?["capabilities"] is OpenApiSchema { AdditionalProperties: OpenApiSchema { Items: OpenApiSchema name } })
+                name.Enum = [.. CapabilityNames.ToNames(Capability.All).Select(n => (JsonNode)n)];
+        }
+        else if (type == typeof(ProblemBody))
+        {
+            if (schema.Properties?["code"] is OpenApiSchema code) code.Enum = [.. Enum.GetValues<ErrorCode>().Select(c => (JsonNode)c.Name())];
+        }
+        else if (type == typeof(PublishMessage))
+        {
+            schema.Required = null;
+        }
+        else if (type == typeof(StoredMessage))
+        {
+            // Members that are absent are never null.
+            schema.Required = new HashSet<string> { "offset", "at" };
+            foreach (var member in (schema.Properties ?? new Dictionary<string, IOpenApiSchema>()).Values.OfType<OpenApiSchema>())
+                member.Type &= ~JsonSchemaType.Null;
+        }
     }
 
     private static Task Describe(OpenApiDocument document)
@@ -112,22 +143,46 @@ internal static class ApiDocument
         if (operation.RequestBody is OpenApiRequestBody { Content: { } requests } body)
         {
             body.Required = true;
-            Fill(requests, example?.Request, many);
+            requests.Remove(ApiMetadata.AnyContentType);
+            Fill(requests, example?.Request, many, null);
         }
 
-        if (operation.Responses?.GetValueOrDefault("200") is OpenApiResponse { Content: { } answers }) Fill(answers, example?.Response, many);
+        if (operation.Responses?.GetValueOrDefault("200") is OpenApiResponse { Content: { } answers }) Fill(answers, example?.Response, many, Refused());
     }
 
-    private static void Fill(IDictionary<string, OpenApiMediaType> content, string? example, bool many)
+    private static void Fill(IDictionary<string, OpenApiMediaType> content, string? example, bool many, OpenApiSchema? other)
     {
         foreach (var media in content.Values)
         {
             if (example is not null) media.Example = JsonNode.Parse(example);
             if (!many || media.Schema is not { } one) continue;
+            IOpenApiSchema item = other is null ? one : new OpenApiSchema { OneOf = [one, other] };
             media.Schema = new OpenApiSchema
             {
-                OneOf = [one, new OpenApiSchema { Type = JsonSchemaType.Array, Items = one, MinItems = 1, MaxItems = PublishBody.MaxMessages }],
+                OneOf = [one, new OpenApiSchema { Type = JsonSchemaType.Array, Items = item, MinItems = 1, MaxItems = PublishBody.MaxMessages }],
             };
         }
     }
+
+    /// <summary>What stands in an array's answer for a message that was refused.</summary>
+    private static OpenApiSchema Refused() => new()
+    {
+        Type = JsonSchemaType.Object,
+        Description = "A message that was refused.",
+        Required = new HashSet<string> { "error" },
+        Properties = new Dictionary<string, IOpenApiSchema>
+        {
+            ["error"] = new OpenApiSchema
+            {
+                Type = JsonSchemaType.Object,
+                Required = new HashSet<string> { "code", "message" },
+                Properties = new Dictionary<string, IOpenApiSchema>
+                {
+                    ["code"] = new OpenApiSchema { Type = JsonSchemaType.String, Description = "Why." },
+                    ["message"] = new OpenApiSchema { Type = JsonSchemaType.String, Description = "For a person." },
+                    ["retryAfterMs"] = new OpenApiSchema { Type = JsonSchemaType.Integer, Description = "When to try again, if that is known." },
+                },
+            },
+        },
+    };
 }

@@ -21,6 +21,12 @@ internal sealed class OneOrMany;
 /// <summary>How the endpoints describe themselves.</summary>
 internal static class ApiMetadata
 {
+    /// <summary>
+    /// Routing lets any content type in: bodies are parsed as JSON whatever they are called, so that a plain <c>curl -d</c> works. The
+    /// credential is a header, so a form on a foreign page gains nothing by it. Left out of the document.
+    /// </summary>
+    public const string AnyContentType = "*/*";
+
     /// <summary>Allows the credential in the query string of a GET, for browsers' EventSource.</summary>
     public static TBuilder AllowQueryToken<TBuilder>(this TBuilder builder)
         where TBuilder : IEndpointConventionBuilder => builder.WithMetadata(new QueryTokenAllowed());

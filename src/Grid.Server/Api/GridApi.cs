@@ -20,6 +20,11 @@ internal static class GridApi
     /// Registers identity, the API, health and the document. The host registers besides: <see cref="ISecretStore"/>,
     /// <see cref="Channels.IChannelReader"/>, <see cref="Relay.IGridDirectory"/>, and the grain storage <c>config</c>.
     /// </summary>
+    /// <remarks>
+    /// Adds the authentication schemes <c>Grid</c> and <c>GridBasic</c>, which only Grid's own endpoints name. ASP.NET takes a single
+    /// scheme for the default by itself, but not one of several: a host with a scheme of its own names it in
+    /// <c>AddAuthentication("…")</c>. Likewise the OpenAPI document <c>v1</c> is Grid's.
+    /// </remarks>
     public static IServiceCollection AddGridApi(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);

@@ -30,7 +30,7 @@ internal static class PlaygroundEndpoints
             + "for the tenant `playground` and its channels `board:*`, `chat:*` and `pointer:*`, for 12 hours.")
         .Produces<PlaygroundTokenResponse>()
         .WithProblems(403, 429, 503)
-        .WithExample(null, """{"token":"eyJhbGciOiJIUzI1NiIs….…","expiresAt":"2026-01-01T12:00:00+00:00","user":"guest-7kq2"}""");
+        .WithExample(null, """{"token":"eyJhbGciOiJIUzI1NiIs….…","expiresAt":"2026-01-01T12:00:00Z","user":"guest-7kq2"}""");
 
     /// <summary>
     /// Whether a visitor may use the playground. Unless it is set, only visitors of this machine may: from a loopback address, by a
@@ -63,7 +63,7 @@ internal static class PlaygroundEndpoints
             var (token, expiresAt) = await authenticator.MintAsync(
                 TenancyBootstrap.PlaygroundTenant, user, Allowed, Lifetime, context.RequestAborted);
             context.Response.Headers.CacheControl = "no-store";
-            return Results.Json(new PlaygroundTokenResponse(token, expiresAt, user), ApiJson.Default.PlaygroundTokenResponse);
+            return Results.Json(new PlaygroundTokenResponse(token, expiresAt.UtcDateTime, user), ApiJson.Default.PlaygroundTokenResponse);
         }
         catch (InvalidOperationException)
         {

@@ -25,10 +25,10 @@ internal static class PublishEndpoint
             + "their own get `header#index`. After 503, or no answer at all, repeat the request with the same keys.")
         .WithQuery()
         .WithHeader("Idempotency-Key", "Used as `key`; for an array, as `header#index` of each message without a key. At most 256 bytes.")
-        .Accepts<PublishMessage>("application/json")
+        .Accepts<PublishMessage>("application/json", ApiMetadata.AnyContentType)
         .Produces<PublishedMessage>()
         .WithOneOrMany()
-        .WithProblems(400, 401, 403, 409, 413, 415, 429, 503)
+        .WithProblems(400, 401, 403, 409, 413, 429, 503)
         .WithExample("""{"data":{"text":"Hello"},"event":"chat.message","key":"k-1"}""", """{"epoch":"5f2c9a","offset":42,"duplicate":false}""");
 
     private static async Task<IResult> PublishAsync(

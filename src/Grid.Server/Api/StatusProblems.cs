@@ -36,7 +36,6 @@ internal sealed class StatusProblems : IStartupFilter
         {
             StatusCodes.Status404NotFound => new GridProblem(ErrorCode.BadFrame, "There is nothing at this address.", 404),
             StatusCodes.Status405MethodNotAllowed => new GridProblem(ErrorCode.BadFrame, "This address does not know the method; see the header Allow.", 405),
-            StatusCodes.Status415UnsupportedMediaType => new GridProblem(ErrorCode.BadFrame, "Send the body with Content-Type: application/json.", 415),
             StatusCodes.Status413PayloadTooLarge => RequestBody.TooLarge(),
             StatusCodes.Status400BadRequest => GridProblem.BadRequest("The request could not be read."),
             _ => null,

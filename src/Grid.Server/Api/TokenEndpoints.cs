@@ -14,12 +14,12 @@ internal static class TokenEndpoints
         .WithName("createToken").WithTags("Tokens")
         .WithSummary("Make a client token")
         .WithDescription("Makes a token with which a user's client connects. It may allow nothing that the API key itself may not do (403 `forbidden`).")
-        .Accepts<TokenRequest>("application/json")
+        .Accepts<TokenRequest>("application/json", ApiMetadata.AnyContentType)
         .Produces<TokenResponse>()
-        .WithProblems(400, 401, 403, 413, 415, 429, 503)
+        .WithProblems(400, 401, 403, 413, 429, 503)
         .WithExample(
             """{"user":"ana","ttlSeconds":3600,"capabilities":{"room:*":["subscribe","publish","history","presence"]}}""",
-            """{"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImRlZmF1bHQuMDE5YTJiM2MiLCJ0eXAiOiJKV1QifQ.…","expiresAt":"2026-01-01T13:00:00+00:00"}""");
+            """{"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImRlZmF1bHQuMDE5YTJiM2MiLCJ0eXAiOiJKV1QifQ.…","expiresAt":"2026-01-01T13:00:00Z"}""");
 
     private static async Task<IResult> MintAsync(HttpContext context, IAuthenticator authenticator)
     {
@@ -33,7 +33,7 @@ internal static class TokenEndpoints
             var (token, expiresAt) = await authenticator.MintAsync(
                 caller.Tenant, body.User, body.Capabilities, body.Lifetime, context.RequestAborted);
             context.Response.Headers.CacheControl = "no-store";
-            return Results.Json(new TokenResponse(token, expiresAt), ApiJson.Default.TokenResponse);
+            return Results.Json(new TokenResponse(token, expiresAt.UtcDateTime), ApiJson.Default.TokenResponse);
         }
         catch (ArgumentException)
         {

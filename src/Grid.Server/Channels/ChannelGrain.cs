@@ -50,7 +50,7 @@ internal sealed partial class ChannelGrain(
         var head = await _log.GetHeadAsync(_channel, cancellationToken);
         var last = head.Head >= head.Oldest ? await _log.ReadAsync(_channel, head.Head - 1, 1, cancellationToken: cancellationToken) : null;
         _sequencer = new ChannelSequencer(
-            _channel, policies.For(_channel.Name).IdempotencyWindow, head, last is { Messages: [.., var m] } ? m.At : 0);
+            _channel, policies.For(_channel.Name).KeyWindow, head, last is { Messages: [.., var m] } ? m.At : 0);
 
         // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
         foreach (var silo in relays.LiveSilos()) _ = AskInterestAsync(silo);

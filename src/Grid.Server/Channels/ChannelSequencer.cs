@@ -13,7 +13,7 @@ namespace Grid.Server.Channels;
 /// first), then <see cref="NextAppend"/>; the log's answer goes to <see cref="OnAppended"/>, its failure to <see cref="OnUnknown"/>.
 /// </remarks>
 /// <param name="channel">The channel.</param>
-/// <param name="keyWindow">How long keys are remembered.</param>
+/// <param name="keyWindow">How long keys are remembered; zero where they are no idempotency keys (<see cref="Hosting.NamespacePolicy.KeyWindow"/>).</param>
 /// <param name="head">How far the log says the channel reaches.</param>
 /// <param name="lastAt">The time stamp of the last message stored; 0 for none.</param>
 internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, ChannelHead head, long lastAt)
@@ -29,6 +29,7 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
     private readonly List<Draft> _inFlight = [];
     private List<Message> _messages = [];
     private long _lastAt = lastAt;
+    private readonly bool _idempotent = keyWindow > TimeSpan.Zero;
     private int _toProbe;
 
     /// <summary>How far the channel reaches, as far as this activation knows.</summary>
@@ -47,7 +48,7 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
         {
             var draft = new Draft(ticket, i);
             _pending.AddLast(draft);
-            if (draft.NeedsProbe) _toProbe++;
+            if (_idempotent && draft.NeedsProbe) _toProbe++;
         }
     }
 
@@ -203,7 +204,7 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
             _pending.Remove(node);
             _inFlight.Add(draft);
             draft.Conflicts = draft.Joins = false;
-            if (data.Key is { } key && _keysInBatch.TryGetValue(key, out var first))
+            if (_idempotent && data.Key is { } key && _keysInBatch.TryGetValue(key, out var first))
             {
                 (draft.Joins, draft.Index) = (true, first);
                 continue;

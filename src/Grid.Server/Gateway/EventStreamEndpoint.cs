@@ -16,8 +16,13 @@ internal static class EventStreamEndpoint
     public static void MapGridEventStream(this IEndpointRouteBuilder endpoints) => endpoints.MapGroup("/v1").AsGrid()
         .MapGet("/channels/{channel}/events", StreamAsync)
         .RequireAuthorization(GridPolicies.Any)
-        .WithMetadata(new QueryTokenAllowed())
+        .AllowQueryToken()
+        .WithName("streamChannel")
         .WithTags("Channels")
+        .WithQuery(
+            ("from", false, "string", "`start` begins with the oldest message kept; without it the stream begins now."),
+            ("lastEventId", false, "string", "Like the header Last-Event-ID, for readers that cannot set headers."))
+        .WithProblems(400, 401, 403, 429, 503)
         .WithSummary("Stream a channel as Server-Sent Events")
         .WithDescription("Event ids are `epoch:offset`; `Last-Event-ID` resumes after one. `from=start` begins with the oldest message kept.");
 

@@ -20,7 +20,10 @@ public enum SlowConsumerPolicy
     /// <summary>It reads on from the log at its own pace: nothing is lost but what retention takes.</summary>
     CatchUp,
 
-    /// <summary>When it catches up, only the newest message of each key is delivered; what is skipped is announced by gaps.</summary>
+    /// <summary>
+    /// When it catches up, only the newest message of each key is delivered; what is skipped is announced by gaps. Keys are then no
+    /// idempotency keys.
+    /// </summary>
     Conflate,
 
     /// <summary>It skips to the head; what is skipped is announced by a gap.</summary>
@@ -56,6 +59,12 @@ public sealed class NamespacePolicy
 
     /// <summary>How long idempotency keys are remembered. Default: 24 hours.</summary>
     public TimeSpan IdempotencyWindow { get; set; } = TimeSpan.FromHours(24);
+
+    /// <summary>
+    /// How long a key makes a publish idempotent here: <see cref="IdempotencyWindow"/>, but not at all where consumers are conflated.
+    /// There a key names what a message is about (a player, a pointer), and comes again with every newer state of it.
+    /// </summary>
+    internal TimeSpan KeyWindow => SlowConsumer == SlowConsumerPolicy.Conflate ? TimeSpan.Zero : IdempotencyWindow;
 }
 
 /// <summary>Finds the policy of a channel by the namespace in its name; an unknown namespace has the policy <c>default</c>.</summary>

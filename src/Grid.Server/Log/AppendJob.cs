@@ -66,9 +66,14 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     }
 
     /// <inheritdoc/>
-    public override void Succeed()
+    public override void Commit()
     {
         if (_view is not null) _state!.EndGroup(_view);
+    }
+
+    /// <inheritdoc/>
+    public override void Answer()
+    {
         var result = _result;
         Drop();
         _source.SetResult(result);

@@ -74,10 +74,9 @@ internal sealed class TrimJob(RocksDbMessageLog log, ChannelId channel, long upT
     }
 
     /// <inheritdoc/>
-    public override void Succeed()
+    public override void Commit()
     {
         if (_view is not null) _state!.EndGroup(_view);
-        base.Succeed();
     }
 }
 
@@ -118,10 +117,9 @@ internal sealed class PurgeJob(RocksDbMessageLog log, ChannelId channel) : Store
     }
 
     /// <inheritdoc/>
-    public override void Succeed()
+    public override void Commit()
     {
         if (_view is not null) _state!.EndGroup(_view);
-        base.Succeed();
     }
 }
 

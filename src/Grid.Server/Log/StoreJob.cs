@@ -18,11 +18,40 @@ internal abstract class StoreJob
     /// </summary>
     public abstract bool Prepare(WriteGroup group);
 
-    /// <summary>The group is written (and synced, if any job of it asks for that).</summary>
-    public abstract void Succeed();
+    /// <summary>
+    /// The group is written (and synced, if any job of it asks for that). Called on the writer's thread, before anyone is answered:
+    /// for what readers are to see from now on.
+    /// </summary>
+    public virtual void Commit()
+    {
+    }
+
+    /// <summary>Answers the caller of a job whose group is written. Called on the thread pool.</summary>
+    public abstract void Answer();
 
     /// <summary>The group failed; whether its rows are stored is unknown.</summary>
     public abstract void Fail(Exception reason);
+}
+
+/// <summary>Jobs of a written group, to be answered on the thread pool: the writer has better things to do than to wake callers.</summary>
+internal sealed class Answers : IThreadPoolWorkItem
+{
+    /// <summary>The most jobs in one: several cores can share a large group.</summary>
+    public const int MaxJobs = 128;
+
+    private readonly List<StoreJob> _jobs = new(MaxJobs);
+
+    /// <summary>Whether no more jobs fit.</summary>
+    public bool IsFull => _jobs.Count == MaxJobs;
+
+    /// <summary>Adds a job.</summary>
+    public void Add(StoreJob job) => _jobs.Add(job);
+
+    /// <inheritdoc/>
+    public void Execute()
+    {
+        foreach (var job in _jobs) job.Answer();
+    }
 }
 
 /// <summary>A job whose outcome is awaited as a task. For what is not done a hundred thousand times a second.</summary>
@@ -36,15 +65,8 @@ internal abstract class StoreJob<T> : StoreJob
     /// <summary>The outcome, set by <see cref="StoreJob.Prepare"/>.</summary>
     protected T Result { get; set; } = default!;
 
-    /// <summary>Set by <see cref="StoreJob.Prepare"/> when nothing was written and the caller is to get this exception.</summary>
-    protected Exception? Refusal { get; set; }
-
     /// <inheritdoc/>
-    public override void Succeed()
-    {
-        if (Refusal is null) _done.TrySetResult(Result);
-        else _done.TrySetException(Refusal);
-    }
+    public override void Answer() => _done.TrySetResult(Result);
 
     /// <inheritdoc/>
     public override void Fail(Exception reason) => _done.TrySetException(reason);

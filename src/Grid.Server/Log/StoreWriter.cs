@@ -57,6 +57,9 @@ internal sealed partial class StoreWriter
     /// <summary>Called on the writer's thread after a failed write: whatever is remembered of the database may be wrong.</summary>
     public Action? Forget { get; set; }
 
+    /// <summary>Groups begun so far.</summary>
+    public long Groups => _group.Number;
+
     /// <summary>Starts the loop.</summary>
     public void Start() => _thread.Start();
 
@@ -194,8 +197,21 @@ internal sealed partial class StoreWriter
             return jobs.Count;
         }
 
-        for (var i = first; i < end; i++) jobs[i].Succeed();
+        Answer(jobs, first, end);
         return end;
+    }
+
+    private static void Answer(List<StoreJob> jobs, int first, int end)
+    {
+        var answers = new Answers();
+        for (var i = first; i < end; i++)
+        {
+            jobs[i].Commit();
+            answers.Add(jobs[i]);
+            if (!answers.IsFull && i < end - 1) continue;
+            ThreadPool.UnsafeQueueUserWorkItem(answers, preferLocal: false);
+            answers = new Answers();
+        }
     }
 
     private void Write(RocksDb db, bool synced)

@@ -28,13 +28,22 @@ internal sealed class Authenticator : IAuthenticator
     private readonly LookupCache<TenantKeys> _keys;
 
     public Authenticator(IGrainFactory grains, ApiKeys apiKeys, ClientTokens tokens, TimeProvider time)
+        : this(
+            digest => grains.GetGrain<IApiKeyGrain>(digest).GetAsync(),
+            tenant => grains.GetGrain<ITenantGrain>(tenant).GetSigningKeysAsync(),
+            apiKeys,
+            tokens,
+            time)
+    {
+    }
+
+    internal Authenticator(
+        Func<string, Task<ApiKeyInfo?>> apiKeyByDigest, Func<string, Task<SigningKey[]?>> keysByTenant, ApiKeys apiKeys, ClientTokens tokens, TimeProvider time)
     {
         _apiKeys = apiKeys;
         _tokens = tokens;
-        _callers = new(
-            async digest => ToCaller(await grains.GetGrain<IApiKeyGrain>(digest).GetAsync()), new LookupCacheLimits(), time);
-        _keys = new(
-            async tenant => TenantKeys.Of(tenant, await grains.GetGrain<ITenantGrain>(tenant).GetSigningKeysAsync()), new LookupCacheLimits(), time);
+        _callers = new(async digest => ToCaller(await apiKeyByDigest(digest)), new LookupCacheLimits(), time);
+        _keys = new(async tenant => TenantKeys.Of(tenant, await keysByTenant(tenant)), new LookupCacheLimits(), time);
     }
 
     /// <inheritdoc/>

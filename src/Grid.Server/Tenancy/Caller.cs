@@ -26,6 +26,7 @@ public interface IAuthenticator
     /// Checks an API key or a client token. Null when it is unknown, malformed, expired, revoked or longer than allowed; never throws
     /// for any text.
     /// </summary>
+    /// <exception cref="TenancyUnavailableException">What knows is away: the credential may be good, try again.</exception>
     ValueTask<Caller?> AuthenticateAsync(string credential, CancellationToken cancellationToken = default);
 
     /// <summary>Makes a client token.</summary>

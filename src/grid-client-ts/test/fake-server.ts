@@ -193,7 +193,7 @@ export class FakeServer {
       const frame = JSON.parse(String(data)) as ClientFrame;
       this.received.push({ connection, frame });
       if (this.intercept?.(connection, frame) !== true) {
-        this.#handle(connection, frame);
+        this.handle(connection, frame);
       }
       this.#changed();
     });
@@ -212,7 +212,8 @@ export class FakeServer {
     }
   }
 
-  #handle(connection: FakeConnection, frame: ClientFrame): void {
+  /** What the server does with a frame; for a test that intercepted it, and lets it through later. */
+  handle(connection: FakeConnection, frame: ClientFrame): void {
     const { id, channel: name } = frame;
     switch (frame.type) {
       case 'hello':

@@ -1,0 +1,111 @@
+using Grid.Testing.Hosting;
+using Grid.Testing.Wire;
+
+namespace Grid.IntegrationTests.Contract;
+
+/// <summary>One host process for all tests of the wire contract; each test uses channels and users of its own.</summary>
+public sealed class ContractHost : IAsyncLifetime
+{
+    /// <summary>The most subscriptions of a session there.</summary>
+    public const int MaxSubscriptions = 20;
+
+    private static int _count;
+
+    public HostProcess Process { get; } = new(new Dictionary<string, string?>
+    {
+        ["Grid__HelloTimeout"] = "00:00:03",
+        ["Grid__CheckpointInterval"] = "00:00:01",
+        ["Grid__MaxSubscriptionsPerSession"] = $"{MaxSubscriptions}",
+        ["Grid__Namespaces__tiny__MaxMessages"] = "10",
+        ["Grid__Namespaces__eph__Durability"] = "Ephemeral",
+        ["Grid__Namespaces__small__MaxMessageBytes"] = "100",
+        ["Grid__Namespaces__nohist__History"] = "false",
+        ["Grid__Playground__Enabled"] = "true",
+    });
+
+    public GridHttp Http { get; private set; } = null!;
+
+    public Uri Address => Process.Address;
+
+    /// <summary>A channel that no other test uses.</summary>
+    public static string NewChannel(string ns = "room") => $"{ns}:{Interlocked.Increment(ref _count)}-{Guid.NewGuid():N}";
+
+    /// <summary>A user that no other test uses.</summary>
+    public static string NewUser() => $"user-{Guid.NewGuid():N}";
+
+    /// <summary>A connected client that has said hello.</summary>
+    public async Task<RawClient> OpenAsync(string? user = null, string? capabilities = null, RawResume? resume = null)
+    {
+        var token = capabilities is null ? await Http.TokenAsync(user ?? NewUser()) : await Http.TokenAsync(user ?? NewUser(), capabilities);
+        return await OpenWithAsync(token, resume);
+    }
+
+    /// <summary>A connected client with a token.</summary>
+    public Task<RawClient> OpenWithAsync(string token, RawResume? resume = null) =>
+        RawClient.OpenAsync(Address, new RawClientOptions { Token = token }, resume);
+
+    public async Task InitializeAsync()
+    {
+        await Process.StartAsync();
+        Http = Process.Http();
+    }
+
+    public async Task DisposeAsync()
+    {
+        Http?.Dispose();
+        await Process.DisposeAsync();
+    }
+}
+
+/// <summary>Tests that share <see cref="ContractHost"/>.</summary>
+[CollectionDefinition(Name)]
+public class ContractCollection : ICollectionFixture<ContractHost>
+{
+    public const string Name = "contract";
+}
+
+/// <summary>A test of the contract. Whatever it did, the host must be alive after it and must not have logged an error.</summary>
+[Collection(ContractCollection.Name)]
+public abstract class ContractTest(ContractHost host) : IAsyncLifetime
+{
+    private int _errorsBefore;
+
+    protected ContractHost Host { get; } = host;
+
+    public Task InitializeAsync()
+    {
+        _errorsBefore = Host.Process.Output.Errors.Count;
+        return Task.CompletedTask;
+    }
+
+    public async Task DisposeAsync()
+    {
+        Assert.True(Host.Process.IsRunning, Host.Process.Output.Tail());
+        Assert.Equal(System.Net.HttpStatusCode.OK, (await Host.Http.GetAsync("/healthz")).Status);
+        var errors = Host.Process.Output.Errors.Skip(_errorsBefore).ToList();
+        Assert.True(errors.Count == 0, $"The host logged errors: {string.Join('\n', errors)}\n{Host.Process.Output.Tail(40)}");
+    }
+
+    /// <summary>Asserts that a frame is an <c>error</c> with a code.</summary>
+    protected static RawFrame AssertError(RawFrame frame, string code)
+    {
+        Assert.True(frame.Type == "error" && frame.Code == code, $"expected the error {code}, got {frame}");
+        Assert.False(string.IsNullOrWhiteSpace(frame.String("message")), $"an error needs a message for people: {frame}");
+        return frame;
+    }
+
+    /// <summary>Asserts a frame's type.</summary>
+    protected static RawFrame AssertType(RawFrame frame, string type)
+    {
+        Assert.True(frame.Type == type, $"expected {type}, got {frame}");
+        return frame;
+    }
+
+    /// <summary>Publishes numbered messages by HTTP: payloads 1..count.</summary>
+    protected async Task<string> FillAsync(string channel, int count)
+    {
+        var position = new RawPosition("", 0);
+        for (var i = 1; i <= count; i++) position = await Host.Http.PublishAsync(channel, $"{i}");
+        return position.Epoch;
+    }
+}

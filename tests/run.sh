@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Builds Grid and runs all of its tests: .NET and TypeScript. Installs what they need where it is lacking (Debian and its kin; as
+# root, or as a user who may use sudo). The last line is "N passed, N failed"; the exit code is 0 only if something ran and nothing
+# failed. Takes names of .NET test projects (Grid.UnitTests …) or "ts" to run only these.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
+configuration=Release
+results=$PWD/artifacts/test-results
+per_project_limit=600 # Seconds; a run that hangs is a failure, not a wait.
+passed=0
+failed=0
+
+say() { printf '\n== %s\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need COMMAND PACKAGE…: installs the packages unless the command is there.
+need() {
+  local command=$1
+  shift
+  command -v "$command" > /dev/null && return
+  if ! command -v apt-get > /dev/null; then
+    echo "'$command' is missing and there is no apt-get to install it with." >&2
+    return 1
+  fi
+  say "Installing $*"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+wanted() {
+  local name
+  [ "${#only[@]}" -eq 0 ] && return
+  for name in "${only[@]}"; do [ "$name" = "$1" ] && return; done
+  return 1
+}
+
+# The value of an attribute of a .trx file's <Counters>.
+counter() { sed -n "s/.*<Counters[^>]* $2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1; }
+
+run_dotnet() {
+  local project=$1 name trx exit=0
+  name=$(basename "$project" .csproj)
+  trx=$results/$name.trx
+  say "$name"
+  timeout --kill-after=10 "$per_project_limit" dotnet test "$project" -c "$configuration" --no-build --results-directory "$results" \
+    --logger "console;verbosity=minimal" --logger "trx;LogFileName=$name.trx" || exit=$?
+  if [ ! -f "$trx" ]; then
+    echo "$name left no results (exit code $exit)."
+    failed=$((failed + 1))
+    return
+  fi
+  local ok total bad
+  ok=$(counter "$trx" passed)
+  total=$(counter "$trx" total)
+  # Whatever did not pass has failed: a skipped or aborted test has checked nothing.
+  bad=$((total - ok))
+  if [ "$exit" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+}
+
+run_typescript() {
+  local log=$results/typescript.log exit=0 ok bad
+  say "grid-client-ts"
+  cd src/grid-client-ts
+  if ! npm ci --no-audit --no-fund --loglevel=error; then
+    failed=$((failed + 1))
+    cd - > /dev/null
+    return
+  fi
+  timeout --kill-after=10 "$per_project_limit" npm test 2>&1 | tee "$log" || exit=$?
+  # Node's runner ends with "# pass 12" or "ℹ pass 12", by its version.
+  ok=$(sed -nE 's/^(#|ℹ) pass ([0-9]+).*/\2/p' "$log" | tail -n 1)
+  bad=$(sed -nE 's/^(#|ℹ) (fail|cancelled|skipped|todo) ([0-9]+).*/\3/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
+  if { [ "$exit" -ne 0 ] || [ -z "$ok" ]; } && [ "$bad" -eq 0 ]; then bad=1; fi
+  passed=$((passed + ${ok:-0}))
+  failed=$((failed + bad))
+  # What is checked in of the build is what the sources make.
+  if npm run --silent check; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  cd - > /dev/null
+}
+
+finish() {
+  if [ $((passed + failed)) -eq 0 ]; then echo "Nothing ran."; fi
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+
+only=("$@")
+if ! command -v dotnet > /dev/null; then
+  echo "The .NET SDK of global.json is needed: https://dotnet.microsoft.com/download" >&2
+  exit 1
+fi
+need node nodejs npm
+need npm npm
+need chromium chromium
+rm -rf "$results"
+mkdir -p "$results"
+
+say "Build"
+if ! dotnet build Grid.sln -c "$configuration" -v quiet -nodeReuse:false; then
+  failed=1
+  finish
+  exit 1
+fi
+
+for project in tests/*/*.csproj; do
+  grep -q 'Microsoft.NET.Test.Sdk' "$project" || continue
+  if wanted "$(basename "$project" .csproj)"; then run_dotnet "$project"; fi
+done
+if [ -f src/grid-client-ts/package.json ] && wanted ts; then run_typescript; fi
+
+echo
+finish
