@@ -20,6 +20,7 @@ internal static class Help
           --seconds 5          time measured in each run; --warmup 2 before it
           --peer nats          the same load on nats-server in the same run (fanout, rooms, idle: core; publish: JetStream)
           --url U --key K      a server that runs already, instead of one started for the run (its CPU and memory are then unknown)
+          --env A=1,B=2        settings and runtime switches of the server started for the run
           --perf FILE          perf samples the server while it is measured; read it with perf report -i FILE
 
         The server is Grid.Host of the same build, on a free port of the loopback with a temporary store. The generator is one thread;

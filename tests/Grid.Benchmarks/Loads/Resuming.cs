@@ -29,7 +29,7 @@ internal sealed class Resuming : Load
         var perChannel = options.Int("per-channel", 10);
         var atOnce = options.Int("at-once", 500);
         var pairs = options.Int("pairs", 1);
-        options.RefuseOthers(["perf"]);
+        options.RefuseOthers(["perf", "env"]);
         for (var run = 0; run < pairs; run++)
         {
             using var server = GridServer.Start(options);

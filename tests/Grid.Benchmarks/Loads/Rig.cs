@@ -16,7 +16,7 @@ internal static class Rig
     {
         var peer = options.Text("peer");
         if (peer is not (null or "nats")) throw new BenchmarkException($"--peer {peer}: known is nats.");
-        options.RefuseOthers(["url", "key", "perf"]);
+        options.RefuseOthers(["url", "key", "perf", "env"]);
         var servers = new List<IServer>();
         try
         {

@@ -20,7 +20,7 @@ internal sealed class SlowConsumers : Load
         var pairs = options.Int("pairs", 2);
         var (time, warmUp) = (options.Seconds("seconds", 5), options.Seconds("warmup", 2));
         if (time + warmUp > TimeSpan.FromSeconds(20)) throw new BenchmarkException("--seconds: consumers silent for 30 s are disconnected.");
-        options.RefuseOthers(["url", "key", "perf"]);
+        options.RefuseOthers(["url", "key", "perf", "env"]);
         using var server = GridServer.Start(options);
         using var loop = new EventLoop();
         var load = FanOut.Prepare(loop, server, subscribers, size, "slow:1");

@@ -63,6 +63,13 @@ internal sealed class GridServer : IServer
             ["Grid__Bootstrap__ApiKey"] = key,
             ["ASPNETCORE_ENVIRONMENT"] = "Production",
         };
+        foreach (var setting in options.Text("env")?.Split(',') ?? [])
+        {
+            var at = setting.IndexOf('=', StringComparison.Ordinal);
+            if (at < 1) throw new BenchmarkException($"--env: '{setting}' is no NAME=VALUE.");
+            environment[setting[..at]] = setting[(at + 1)..];
+        }
+
         var profile = options.Text("perf");
         if (profile is not null)
         {
