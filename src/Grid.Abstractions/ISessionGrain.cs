@@ -114,6 +114,9 @@ public sealed record SessionAttached
 
     /// <summary>The subscriptions and where each continues.</summary>
     [Id(2)] public Dictionary<string, Position> Subscriptions { get; init; } = [];
+
+    /// <summary>What the server itself knew of the cursors, before the client's were taken.</summary>
+    [Id(3)] public Dictionary<string, Position> Known { get; init; } = [];
 }
 
 /// <summary>What a socket reports of its session, at most every few seconds and when it closes.</summary>

@@ -26,9 +26,11 @@ public interface ISiloRelay : IGrainService
     [Alias("count"), AlwaysInterleave]
     Task<long> CountSubscribersAsync(ChannelId channel);
 
-    /// <summary>Closes this silo's sockets of a session whose generation is below <paramref name="generation"/>.</summary>
+    /// <summary>
+    /// Closes this silo's socket of a session if its generation is below <paramref name="generation"/>. Tells whether there was one.
+    /// </summary>
     [Alias("fence")]
-    Task FenceAsync(string tenant, string session, long generation, CloseCode code);
+    Task<bool> FenceAsync(string tenant, string session, long generation, CloseCode code);
 
     /// <summary>Whether a socket of the session with this generation lives here.</summary>
     [Alias("holds")]

@@ -32,6 +32,7 @@ internal static class HostRunner
                 builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);
+            ListenAddresses.CheckFree(app.Configuration[WebHostDefaults.ServerUrlsKey]);
             app.Services.OpenGridStore();
             map(app);
             await app.RunAsync();
@@ -54,8 +55,12 @@ internal static class HostRunner
                     return e.Message;
                 case OptionsValidationException invalid:
                     return string.Join(Environment.NewLine + "  ", ["The settings are not valid:", .. invalid.Failures]);
+                case InvalidOperationException { InnerException: FormatException or ArgumentException } unreadable:
+                    return $"A setting cannot be read: {unreadable.Message}";
+                case FormatException:
+                    return $"A setting cannot be read: {e.Message}";
                 case Microsoft.AspNetCore.Connections.AddressInUseException:
-                    return $"{exception.Message} Stop what uses it, or choose another with --urls http://localhost:8081.";
+                    return $"{e.Message} {ListenAddresses.Advice}";
             }
 
             if (e is AggregateException { InnerExceptions: [var only] } && Explain(only) is { } inner) return inner;

@@ -1,6 +1,7 @@
 using Grid.Abstractions;
 using Grid.Server.Api;
 using Grid.Server.Telemetry;
+using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Channels;
 
@@ -8,7 +9,8 @@ namespace Grid.Server.Channels;
 /// Publishes to a channel's grain and rides out what a retry can: a channel that moved (nothing was stored), and lost answers when
 /// every draft carries a key (so that a retry cannot store twice). What remains unknown is answered as unavailable.
 /// </summary>
-internal sealed class ChannelPublisher(IGrainFactory grains, PublishMetrics metrics, TimeProvider time) : IChannelPublisher
+internal sealed partial class ChannelPublisher(
+    IGrainFactory grains, PublishMetrics metrics, TimeProvider time, ILogger<ChannelPublisher> logger) : IChannelPublisher
 {
     /// <summary>How long a publish is retried before it is answered as unavailable.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
@@ -32,8 +34,10 @@ internal sealed class ChannelPublisher(IGrainFactory grains, PublishMetrics metr
             catch (ChannelMovedException)
             {
             }
-            catch (Exception e) when (e is TimeoutException or OrleansException or ObjectDisposedException or Log.LogUnavailableException)
+            catch (Exception e)
             {
+                // Whatever it was, the outcome is unknown; the callers' loops rely on an answer.
+                LogLost(channel, e);
                 mayRetry = Array.TrueForAll(batch.Drafts, d => d.Key is not null);
             }
 
@@ -48,4 +52,7 @@ internal sealed class ChannelPublisher(IGrainFactory grains, PublishMetrics metr
             await Task.Delay(Pause * Math.Min(attempt, 10), time);
         }
     }
+
+    [LoggerMessage(LogLevel.Warning, "The answer to a publish on {Channel} was lost")]
+    private partial void LogLost(ChannelId channel, Exception exception);
 }

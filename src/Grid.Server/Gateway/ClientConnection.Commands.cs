@@ -91,7 +91,8 @@ internal sealed partial class ClientConnection
 
         // Known to the relay before the client knows its session: whoever takes the session up next finds this socket to close.
         _services.Hub.Register(this);
-        var joined = await Task.WhenAll(attached.Subscriptions.Select(s => ResumeSubscriptionAsync(s.Key, s.Value)));
+        var joined = await Task.WhenAll(attached.Subscriptions.Select(
+            s => ResumeSubscriptionAsync(s.Key, s.Value, attached.Known.TryGetValue(s.Key, out var known) ? known : null)));
         Send(new WelcomeFrame
         {
             Session = Session,
@@ -120,15 +121,17 @@ internal sealed partial class ClientConnection
         });
 
     private async Task<(SubscriptionState? State, ServerFrame? Follows, Subscription? Subscription)> ResumeSubscriptionAsync(
-        string channel, Position cursor)
+        string channel, Position cursor, Position? known)
     {
         if (!ChannelName.IsValid(channel)) return default;
         if (!_caller.Capabilities.Allows(channel, Capability.Subscribe))
             return (null, new ErrorFrame(null, ErrorCode.Forbidden, $"The token no longer allows to subscribe to {channel}."), null);
+        var id = new ChannelId(Tenant, channel);
+        var believed = MayReadPast(channel) || cursor == known || await _services.Past.IsResumeAsync(id, cursor, known);
         ServerFrame? follows = null;
-        var (subscription, head) = await _services.Hub.JoinAsync(new ChannelId(Tenant, channel), this, head =>
+        var (subscription, head) = await _services.Hub.JoinAsync(id, this, head =>
         {
-            (var start, follows) = StartResolver.Resume(channel, cursor, head);
+            (var start, follows) = believed ? StartResolver.Resume(channel, cursor, head) : StartResolver.Skip(channel, cursor, head);
             return start;
         });
         lock (_subscriptions) _subscriptions[channel] = subscription!;
@@ -138,7 +141,7 @@ internal sealed partial class ClientConnection
     private async ValueTask SubscribeAsync(SubscribeFrame frame)
     {
         if (!Check(frame.Id, frame.Channel, Capability.Subscribe)) return;
-        var seesHistory = _caller.Capabilities.Allows(frame.Channel, Capability.History) && _services.Policies.For(frame.Channel).History;
+        var seesHistory = MayReadPast(frame.Channel);
         Subscription? known;
         int count;
         lock (_subscriptions) (known, count) = (_subscriptions.GetValueOrDefault(frame.Channel), _subscriptions.Count);
@@ -260,7 +263,7 @@ internal sealed partial class ClientConnection
     private async ValueTask RefreshAsync(AuthFrame frame)
     {
         var (caller, _) = await AuthenticateAsync(frame.Token);
-        if (caller is null || caller.Tenant != Tenant || (caller.User ?? "server") != User)
+        if (caller is null || caller.Tenant != Tenant || (caller.User ?? UserName.Server) != User)
         {
             Send(new ErrorFrame(frame.Id, ErrorCode.Unauthorized, "The token is unknown, expired, or somebody else's."));
             return;
@@ -291,6 +294,9 @@ internal sealed partial class ClientConnection
             Send(new ErrorFrame(id, ErrorCode.Forbidden, $"The token does not allow this on {channel}."));
         return false;
     }
+
+    private bool MayReadPast(string channel) =>
+        _caller.Capabilities.Allows(channel, Capability.History) && _services.Policies.For(channel).History;
 
     private PublishLane Lane(string channel)
     {

@@ -98,7 +98,7 @@ internal sealed partial class ClientConnection
         var heartbeat = (long)_services.Options.Heartbeat.TotalMilliseconds;
         var idle = now - Math.Max(_stream.LastReceived, _stream.Outbound.LastProgress);
         if (idle < heartbeat) return;
-        if (_pingedAt == 0 || _stream.LastReceived > _pingedAt)
+        if (_pingedAt == 0 || _stream.LastReceived >= _pingedAt)
         {
             _pingedAt = now;
             _stream.Outbound.Write(WebSocketFraming.Ping);

@@ -201,7 +201,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             }
 
             _caller = caller;
-            User = caller.User ?? "server";
+            User = caller.User ?? UserName.Server;
             return await TakeUpSessionAsync(hello.Resume);
         }
         catch (Exception e) when (e is LogUnavailableException or TimeoutException or OrleansException)

@@ -41,13 +41,13 @@ internal static class EventStreamEndpoint
         if (ReadStart(context.Request) is not { } from)
             return new GridProblem(ErrorCode.InvalidPosition, "Last-Event-ID is no id of an event of this stream.");
 
-        // Going on after an event that was delivered needs no history capability: it is a resume.
-        var resumes = from.Kind == StartKind.Position;
-        var seesHistory = resumes ||
-            (caller.Capabilities.Allows(channel, Capability.History) && services.Policies.For(channel).History);
+        // Going on after an event that was just delivered needs no history capability: it is a resume.
+        var id = new ChannelId(caller.Tenant, channel);
+        var seesHistory = (caller.Capabilities.Allows(channel, Capability.History) && services.Policies.For(channel).History)
+            || (from.Kind == StartKind.Position && await services.Past.IsResumeAsync(id, from.Position, known: null));
         var stream = new EventStream(services, caller, context.Response.Body);
         StartResolution start = default;
-        var (subscription, _) = await services.Hub.JoinAsync(new ChannelId(caller.Tenant, channel), stream, head =>
+        var (subscription, _) = await services.Hub.JoinAsync(id, stream, head =>
         {
             start = StartResolver.Subscribe(channel, from, head, seesHistory);
             return start.Cursor;

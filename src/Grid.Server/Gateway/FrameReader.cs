@@ -51,7 +51,10 @@ internal sealed class FrameReader(WebSocket socket, WebSocketMessageType expecte
             for (var length = 0; ;)
             {
                 if (length == _buffer.Length) Grow();
-                var got = await socket.ReceiveAsync(_buffer.AsMemory(length), cancellationToken);
+
+                // One byte more than allowed is enough to know, however much more a header claims.
+                var window = _buffer.AsMemory(length, Math.Min(_buffer.Length, maxBytes + 1) - length);
+                var got = await socket.ReceiveAsync(window, cancellationToken);
                 if (got.MessageType == WebSocketMessageType.Close) return ReadOutcome.Closed;
                 length += got.Count;
                 if (length > maxBytes) return ReadOutcome.TooLarge;

@@ -17,6 +17,7 @@ internal sealed class GatewayServices(
     CredentialCheck credentials,
     IResumeTokens resumeTokens,
     NamespacePolicies policies,
+    PastGuard past,
     ILocalSiloDetails silo,
     ConnectionRegistry registry,
     GatewayMetrics metrics,
@@ -35,6 +36,8 @@ internal sealed class GatewayServices(
     public IResumeTokens ResumeTokens => resumeTokens;
 
     public NamespacePolicies Policies => policies;
+
+    public PastGuard Past => past;
 
     public SiloAddress Silo => silo.SiloAddress;
 

@@ -47,6 +47,14 @@ internal static class StartResolver
         return After(channel, cursor, head);
     }
 
+    /// <summary>Resolves a resumed subscription that may not read what it missed: at the head, and says so.</summary>
+    public static (Position Cursor, ServerFrame? Follows) Skip(string channel, Position cursor, ChannelHead head)
+    {
+        if (cursor.Epoch != head.Epoch) return (head.Position, new GapFrame(channel, head.Epoch, 1, head.Head, GapReason.Epoch));
+        return (head.Position, cursor.Offset < head.Head
+            ? new GapFrame(channel, head.Epoch, cursor.Offset + 1, head.Head, GapReason.Dropped) : null);
+    }
+
     private static (Position Cursor, GapFrame? Gap) After(string channel, Position wanted, ChannelHead head)
     {
         var oldest = new Position(head.Epoch, head.Oldest - 1);

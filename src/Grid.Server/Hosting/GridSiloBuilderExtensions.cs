@@ -9,6 +9,8 @@ using Grid.Server.Tenancy;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 
 namespace Grid.Server.Hosting;
@@ -18,6 +20,9 @@ public static class GridSiloBuilderExtensions
 {
     /// <summary>Session grains are called rarely and hold little: their activations go soon, while their sockets stay.</summary>
     private static readonly TimeSpan SessionCollectionAge = TimeSpan.FromMinutes(2);
+
+    /// <summary>What a stop may take beyond the span of its drain.</summary>
+    private static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
 
     /// <summary>
     /// Adds Grid: channels, sessions, the gateway and the embedded store. Settings come from the configuration section
@@ -31,6 +36,13 @@ public static class GridSiloBuilderExtensions
         if (configure is not null) services.PostConfigure(configure);
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
+
+        // The host must not cut the drain short.
+        services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>>(static (host, grid) =>
+        {
+            var needed = grid.Value.DrainSpan + AfterDrain;
+            if (host.ShutdownTimeout < needed) host.ShutdownTimeout = needed;
+        });
 
         // Channels: sequencing, and the log below it.
         services.AddSingleton<NamespacePolicies>();
@@ -58,6 +70,7 @@ public static class GridSiloBuilderExtensions
         // Gateway and API.
         services.AddSingleton<GatewayMetrics>();
         services.AddSingleton<ConnectionRegistry>();
+        services.AddSingleton<PastGuard>();
         services.AddSingleton<GatewayServices>();
         services.AddHostedService<GatewayUpkeep>();
         services.AddSingleton<ISecretStore, StoreSecrets>();

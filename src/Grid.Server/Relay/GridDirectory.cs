@@ -39,18 +39,11 @@ internal sealed class GridDirectory(IGrainFactory grains, SiloRelays relays, ISe
     public async Task<bool> CloseSessionAsync(string tenant, string session, CancellationToken cancellationToken = default)
     {
         var known = await Grain(tenant, session).CloseAsync(CloseCode.Revoked);
-        if (!known) return false;
 
-        // Whatever the grain believed about where the socket is: none may stay.
-        await Task.WhenAll(relays.LiveSilos().Select(silo => Ask(
-            silo,
-            async relay =>
-            {
-                await relay.FenceAsync(tenant, session, long.MaxValue, CloseCode.Revoked);
-                return true;
-            },
-            false)));
-        return true;
+        // Whatever the grain knew, or believed about where the socket is: none may stay.
+        var closed = await Task.WhenAll(relays.LiveSilos().Select(
+            silo => Ask(silo, r => r.FenceAsync(tenant, session, long.MaxValue, CloseCode.Revoked), false)));
+        return known || Array.Exists(closed, c => c);
     }
 
     private ISessionGrain Grain(string tenant, string session) => grains.GetGrain<ISessionGrain>($"{tenant}/{session}");

@@ -78,11 +78,11 @@ internal sealed partial class RelayHub(
     public void Unregister(ISessionSocket socket) => _sockets.TryRemove(new((socket.Tenant, socket.Session), socket));
 
     /// <inheritdoc/>
-    public Task FenceAsync(string tenant, string session, long generation, CloseCode code)
+    public Task<bool> FenceAsync(string tenant, string session, long generation, CloseCode code)
     {
-        if (_sockets.TryGetValue((tenant, session), out var socket) && socket.Generation < generation)
-            socket.Close(code, code == CloseCode.Superseded ? "A newer connection took the session over." : "The session was closed.");
-        return Task.CompletedTask;
+        if (!_sockets.TryGetValue((tenant, session), out var socket) || socket.Generation >= generation) return Task.FromResult(false);
+        socket.Close(code, code == CloseCode.Superseded ? "A newer connection took the session over." : "The session was closed.");
+        return Task.FromResult(true);
     }
 
     /// <inheritdoc/>

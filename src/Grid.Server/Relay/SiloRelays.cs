@@ -41,7 +41,7 @@ internal sealed class SiloRelayService(
 
     public Task<long> CountSubscribersAsync(ChannelId channel) => hub.CountSubscribersAsync(channel);
 
-    public Task FenceAsync(string tenant, string session, long generation, Protocol.CloseCode code) =>
+    public Task<bool> FenceAsync(string tenant, string session, long generation, Protocol.CloseCode code) =>
         hub.FenceAsync(tenant, session, generation, code);
 
     public Task<bool> HoldsAsync(string tenant, string session, long generation) => hub.HoldsAsync(tenant, session, generation);

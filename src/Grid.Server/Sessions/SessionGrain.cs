@@ -47,6 +47,12 @@ internal sealed partial class SessionGrain(
         return Task.CompletedTask;
     }
 
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        // A session without subscriptions is first written here: whoever lists or closes it must still find it.
+        if (_machine.Exists && !storage.RecordExists) await WriteAsync();
+    }
+
     public async Task<SessionAttached> AttachAsync(SessionAttach request)
     {
         var (olderSilo, olderGeneration) = (storage.State.Silo, storage.State.Generation);

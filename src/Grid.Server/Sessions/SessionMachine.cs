@@ -61,6 +61,8 @@ internal sealed class SessionMachine(SessionState state)
             return new SessionAttached { State = WelcomeState.Expired };
         }
 
+        var known = new Dictionary<string, Position>(state.Cursors, StringComparer.Ordinal);
+
         // The client's cursors win: it knows what it has finished with. Channels it does not name keep the server's.
         foreach (var (channel, cursor) in request.Cursors) state.Cursors[channel] = cursor;
         TakeUp(request.TokenGeneration, silo);
@@ -69,6 +71,7 @@ internal sealed class SessionMachine(SessionState state)
             State = WelcomeState.Resumed,
             Generation = state.Generation,
             Subscriptions = new Dictionary<string, Position>(state.Cursors, StringComparer.Ordinal),
+            Known = known,
         };
     }
 

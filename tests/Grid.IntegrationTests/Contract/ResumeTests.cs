@@ -194,23 +194,4 @@ public class ResumeTests(ContractHost host) : ContractTest(host)
         Assert.Empty(again.Welcome.Subscriptions);
         Assert.Empty(process.Output.Errors);
     }
-
-    [Fact]
-    public async Task A_half_open_socket_is_found_and_a_live_one_is_kept()
-    {
-        await using var process = await HostProcess.RunAsync([new("Grid__Heartbeat", "00:00:01")]);
-        using var http = process.Http();
-        var token = await http.TokenAsync("ana");
-
-        // It answers pings, as the WebSocket library does by itself while it reads.
-        await using var live = await RawClient.OpenAsync(process.Address, new() { Token = token });
-        Assert.Equal(1_000, live.Welcome!.Frame.Number("heartbeatMs"));
-
-        // It is silent: its TCP connection stands, but nobody answers.
-        using var silent = await RawSocket.UpgradeAsync(process.Address, token);
-        await silent.SendTextAsync(ClientFrames.Hello());
-        Assert.Equal(4001, await silent.ReadToCloseAsync());
-        await live.PingAsync();
-        Assert.False(live.Closed.IsCompleted);
-    }
 }

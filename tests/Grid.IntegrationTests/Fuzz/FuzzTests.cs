@@ -33,9 +33,9 @@ public class FuzzTests(ITestOutputHelper output)
     public async Task Hostile_bytes_harm_nobody()
     {
         var seed = Number("GRID_SEED") ?? Random.Shared.Next();
-        var sockets = Number("GRID_FUZZ_SOCKETS") ?? 1200;
+        var sockets = Number("GRID_FUZZ_SOCKETS") ?? 600;
         output.WriteLine($"GRID_SEED={seed} GRID_FUZZ_SOCKETS={sockets}");
-        await using var host = await HostProcess.RunAsync([new("Grid__HelloTimeout", "00:00:02")]);
+        await using var host = await HostProcess.RunAsync([new("Grid__HelloTimeout", "00:00:02"), new("Grid__Heartbeat", "00:00:02")]);
         using var http = host.Http();
         var token = await http.TokenAsync("fuzz");
         await using var bystander = await RawClient.OpenAsync(host.Address, new() { Token = await http.TokenAsync("ana") });

@@ -102,7 +102,7 @@ public class LifecycleTests
         await using var host = await HostProcess.RunAsync(new Dictionary<string, string?>
         {
             // Long, so that only the drain can have written what was acknowledged.
-            ["Grid__CheckpointInterval"] = "01:00:00",
+            ["Grid__CheckpointInterval"] = "00:05:00",
             ["Grid__DrainSpan"] = "00:00:01",
         });
         using var http = host.Http();

@@ -13,6 +13,7 @@ public class SlowConsumerTests(ITestOutputHelper output)
     private const int PayloadBytes = 16 * 1024;
     private const int Messages = 6_400; // 100 MiB
     private const long AllowedGrowth = 96L << 20;
+    private static readonly string[] Reasons = ["dropped", "retention"];
 
     [Fact]
     public async Task A_consumer_that_stops_reading_costs_no_memory_and_catches_up_whole()
@@ -117,7 +118,9 @@ public class SlowConsumerTests(ITestOutputHelper output)
         {
             if (frame.Type == "gap")
             {
-                Assert.Equal((cursor + 1, "dropped"), (frame.Number("from"), frame.String("reason")));
+                // An ephemeral channel keeps little: what it no longer has is gone by retention, the rest by conflation.
+                Assert.Equal(cursor + 1, frame.Number("from"));
+                Assert.Contains(frame.String("reason"), Reasons);
                 cursor = frame.Number("to");
             }
             else if (frame.Type == "message")

@@ -229,8 +229,10 @@ public class GridClientSubscriptionTests
         var peer = await grid.ConnectAsync();
         var gate = new SemaphoreSlim(0);
         var seen = Channel.CreateUnbounded<long>();
+        var begun = new TaskCompletionSource();
         var subscribing = grid.Client.SubscribeAsync("room:1", StartPoint.Now, async (m, ct) =>
         {
+            begun.TrySetResult();
             await gate.WaitAsync(ct);
             seen.Writer.TryWrite(m.Offset);
         });
@@ -238,7 +240,9 @@ public class GridClientSubscriptionTests
         await subscribing.WaitAsync(Harness.Patience);
 
         // One in the handler, two waiting, one at the door; the handler then waits for an answer that comes behind it.
-        peer.Message("room:1", 1, 2, 3, 4, 5);
+        peer.Message("room:1", 1);
+        await begun.Task.WaitAsync(Harness.Patience);
+        peer.Message("room:1", 2, 3, 4, 5);
         var publish = grid.Client.PublishAsync("a", 1);
         var frame = await peer.ExpectAsync<PublishFrame>();
         peer.Send(new PublishedFrame(frame.Id, "a", "e", 1, false));

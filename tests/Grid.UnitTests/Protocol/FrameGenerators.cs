@@ -157,9 +157,9 @@ public static class FrameGenerators
         select (ServerFrame)new GoAwayFrame(reason, after),
         Gen.Constant<ServerFrame>(PongFrame.Instance));
 
-    public static Arbitrary<ClientFrame> Client() => ClientFrames.ToArbitrary();
+    public static Arbitrary<ClientFrame> FromClient() => ClientFrames.ToArbitrary();
 
-    public static Arbitrary<ServerFrame> Server() => ServerFrames.ToArbitrary();
+    public static Arbitrary<ServerFrame> FromServer() => ServerFrames.ToArbitrary();
 
     public static Arbitrary<Message> OneMessage() => Messages.ToArbitrary();
 
