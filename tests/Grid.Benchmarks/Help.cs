@@ -17,7 +17,7 @@ internal static class Help
 
         For all loads:
           --pairs 2            runs of each side, in turns
-          --seconds 5          time measured in each run; --warmup 2 before it
+          --seconds 5          time measured in each run; --warmup 2 before it (and 8 more before a server's first)
           --peer nats          the same load on nats-server in the same run (fanout, rooms, idle: core; publish: JetStream)
           --url U --key K      a server that runs already, instead of one started for the run (its CPU and memory are then unknown)
           --env A=1,B=2        settings and runtime switches of the server started for the run

@@ -115,6 +115,7 @@ internal sealed class Resuming : Load
             Unit = "s",
             MoreIsBetter = false,
             Seconds = took,
+            Work = sessions,
             Latency = Latency,
             ServerCpu = usage.CpuSeconds - cpu,
             GeneratorCpu = own,

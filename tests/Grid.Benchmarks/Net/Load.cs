@@ -17,8 +17,14 @@ internal abstract class Load
     /// <summary>What the first fault was.</summary>
     public string? FirstFault { get; private set; }
 
-    /// <summary>Latencies in microseconds, since the last <see cref="ResetLatency"/>.</summary>
+    /// <summary>Reads of sockets that gave something: messages per read tell how well the server gathers them.</summary>
+    public long Reads { get; private set; }
+
+    /// <summary>Latencies since the last <see cref="ResetLatency"/>.</summary>
     public Latencies Latency { get; private set; } = new();
+
+    /// <summary>A socket was read.</summary>
+    public void OnRead() => Reads++;
 
     /// <summary>The connection is open.</summary>
     public virtual void OnOpen(LoadConnection connection) => Opened++;

@@ -80,6 +80,7 @@ internal abstract class LoadConnection(Load load, int index)
             return;
         }
 
+        Load.OnRead();
         var length = _carried + got;
         var used = Consume(buffer.AsSpan(0, length));
         if (Fd >= 0) Carry(buffer.AsSpan(used, length - used));

@@ -24,6 +24,9 @@ internal sealed record Figure
     /// <summary>Latencies, if they were measured.</summary>
     public Latencies? Latency { get; init; }
 
+    /// <summary>Units of work that arrived with one read of a socket; 0 when it was not counted.</summary>
+    public double PerRead { get; init; }
+
     /// <summary>CPU seconds of the server's process.</summary>
     public double ServerCpu { get; init; }
 
@@ -36,6 +39,9 @@ internal sealed record Figure
     /// <summary>Anything else worth a line.</summary>
     public string Note { get; init; } = "";
 
-    /// <summary>Server CPU per unit of work, in microseconds; null when there is no rate.</summary>
-    public double? ServerMicrosPerUnit => Seconds > 0 && Value > 0 ? ServerCpu * 1e6 / (Value * Seconds) : null;
+    /// <summary>Units of work done in the time measured.</summary>
+    public double Work { get; init; }
+
+    /// <summary>Server CPU per unit of work, in microseconds; null when it is not known.</summary>
+    public double? ServerMicrosPerUnit => Work > 0 && ServerCpu > 0 ? ServerCpu * 1e6 / Work : null;
 }

@@ -28,6 +28,7 @@ internal sealed class Summary
         if (f.Seconds > 0)
             line.Append(Invariant($" | cpu server {f.ServerCpu / f.Seconds:0.00} generator {f.GeneratorCpu / f.Seconds:0.00} cores"));
         if (f.ServerMicrosPerUnit is { } micros) line.Append(Invariant($", {micros:0.00} µs each"));
+        if (f.PerRead > 0) line.Append(Invariant($", {f.PerRead:0.0} per read"));
         if (f.ServerRss > 0) line.Append(Invariant($" | {f.ServerRss / 1048576.0:0} MiB"));
         if (f.Seconds > 0 && f.GeneratorCpu > f.ServerCpu) line.Append(" | the generator cost more than the server");
         if (f.Note.Length > 0) line.Append(" | ").Append(f.Note);
@@ -43,7 +44,9 @@ internal sealed class Summary
             {
                 var ratios = Ratios(row, peer);
                 Console.WriteLine(Invariant(
-                    $"{row}: grid / {peer} = {Median(ratios):0.00} (pairs: {string.Join(", ", ratios.Select(r => r.ToString("0.00", CultureInfo.InvariantCulture)))})"));
+                    $"{row}: grid / {peer} = {Median(ratios):0.00} (pairs: {List(ratios)})"));
+                var costs = Pairs(row, peer).Select(p => p.Grid.ServerMicrosPerUnit / p.Peer.ServerMicrosPerUnit).OfType<double>().ToArray();
+                if (costs.Length > 0) Console.WriteLine(Invariant($"    server CPU for the same work: {Median(costs):0.00} of {peer}'s (pairs: {List(costs)})"));
             }
         }
     }
@@ -52,8 +55,8 @@ internal sealed class Summary
     public string Markdown()
     {
         var table = new StringBuilder();
-        table.AppendLine("| work | side | median (min–max) | ratio to peer | p50 / p99 ms | server CPU, cores | µs each | generator CPU | server RSS |");
-        table.AppendLine("|---|---|---|---|---|---|---|---|---|");
+        table.AppendLine("| work | side | median (min–max) | ratio to peer | CPU to peer | p50 / p99 ms | server CPU, cores | µs each | per read | generator CPU | server RSS |");
+        table.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|");
         foreach (var row in Rows())
         {
             foreach (var side in _figures.Where(f => f.Row == row).Select(f => f.Side).Distinct())
@@ -61,9 +64,11 @@ internal sealed class Summary
                 var runs = _figures.Where(f => f.Row == row && f.Side == side).ToArray();
                 var middle = Middle(runs);
                 var ratio = side == Grid && Peers(row).FirstOrDefault() is { } peer ? Invariant($"{Median(Ratios(row, peer)):0.00}") : "";
+                var cost = ratio.Length > 0
+                    ? Pairs(row, Peers(row).First()).Select(p => p.Grid.ServerMicrosPerUnit / p.Peer.ServerMicrosPerUnit).OfType<double>().ToArray() : [];
                 var latency = middle.Latency is { Count: > 0 } l ? Invariant($"{l.Percentile(50):0.00} / {l.Percentile(99):0.00}") : "";
                 table.AppendLine(Invariant(
-                    $"| {row} | {side} | {Number(middle.Value)} {middle.Unit} ({Number(runs.Min(r => r.Value))}–{Number(runs.Max(r => r.Value))}) | {ratio} | {latency} | {Cores(middle, middle.ServerCpu)} | {middle.ServerMicrosPerUnit:0.00} | {Cores(middle, middle.GeneratorCpu)} | {(middle.ServerRss > 0 ? Invariant($"{middle.ServerRss / 1048576.0:0} MiB") : "")} |"));
+                    $"| {row} | {side} | {Number(middle.Value)} {middle.Unit} ({Number(runs.Min(r => r.Value))}–{Number(runs.Max(r => r.Value))}) | {ratio} | {(cost.Length > 0 ? Invariant($"{Median(cost):0.00}") : "")} | {latency} | {Cores(middle, middle.ServerCpu)} | {middle.ServerMicrosPerUnit:0.00} | {(middle.PerRead > 0 ? Invariant($"{middle.PerRead:0.0}") : "")} | {Cores(middle, middle.GeneratorCpu)} | {(middle.ServerRss > 0 ? Invariant($"{middle.ServerRss / 1048576.0:0} MiB") : "")} |"));
             }
         }
 
@@ -78,11 +83,12 @@ internal sealed class Summary
         _figures.Where(f => f.Row == row && f.Side != Grid && _figures.Any(g => g.Row == row && g.Side == Grid)).Select(f => f.Side).Distinct();
 
     private double[] Ratios(string row, string peer) =>
-    [
-        .. _figures.Where(f => f.Row == row && f.Side == Grid).Zip(
-            _figures.Where(f => f.Row == row && f.Side == peer),
-            (a, b) => a.MoreIsBetter ? a.Value / b.Value : b.Value / a.Value),
-    ];
+        [.. Pairs(row, peer).Select(p => p.Grid.MoreIsBetter ? p.Grid.Value / p.Peer.Value : p.Peer.Value / p.Grid.Value)];
+
+    private IEnumerable<(Figure Grid, Figure Peer)> Pairs(string row, string peer) =>
+        _figures.Where(f => f.Row == row && f.Side == Grid).Zip(_figures.Where(f => f.Row == row && f.Side == peer));
+
+    private static string List(double[] values) => string.Join(", ", values.Select(v => v.ToString("0.00", CultureInfo.InvariantCulture)));
 
     private static Figure Middle(Figure[] runs) => runs.OrderBy(r => r.Value).ElementAt(runs.Length / 2);
 
