@@ -52,7 +52,7 @@ try
     Console.WriteLine(summary.Markdown());
     return 0;
 }
-catch (BenchmarkException e)
+catch (Exception e) when (e is BenchmarkException or IOException)
 {
     Console.Error.WriteLine(e.Message);
     return 1;

@@ -48,6 +48,7 @@ internal static class Rig
         var done = loop.RunUntil(
             () =>
             {
+                if (server.Ending is { } ending) throw new BenchmarkException($"{server.Name} {ending}");
                 load.ThrowOnFault();
                 while (next < connections.Count && next - (load.Opened - opened) < OpeningAtOnce)
                     loop.Open(connections[next++], server.Address, receiveBuffer);
@@ -85,6 +86,7 @@ internal static class Rig
         var (after, cpuAfter, ownAfter) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own);
         var latency = load.Latency;
         load.ResetLatency();
+        if (server.Ending is { } ending) throw new BenchmarkException($"{server.Name} {ending}");
         load.ThrowOnFault();
         return new Figure
         {

@@ -28,6 +28,9 @@ internal sealed class ChildProcess : IDisposable
     /// <summary>Whether it has ended.</summary>
     public bool HasExited => _process.HasExited;
 
+    /// <summary>Its exit code and what it printed; null while it runs.</summary>
+    public string? Ending => HasExited ? $"ended with {_process.ExitCode}:\n{Output}" : null;
+
     /// <summary>What it printed last.</summary>
     public string Output
     {
@@ -135,7 +138,8 @@ internal sealed class ChildProcess : IDisposable
         if (line is null) return;
         lock (_output)
         {
-            if (_output.Length < OutputKept) _output.AppendLine(line);
+            _output.AppendLine(line);
+            if (_output.Length > OutputKept) _output.Remove(0, _output.Length - OutputKept);
         }
     }
 }

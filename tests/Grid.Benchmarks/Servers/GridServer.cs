@@ -30,6 +30,8 @@ internal sealed class GridServer : IServer
 
     public int? ProcessId => _process?.Id;
 
+    public string? Ending => _process?.Ending;
+
     /// <summary>The API key of the tenant used.</summary>
     public string ApiKey { get; }
 
@@ -110,7 +112,7 @@ internal sealed class GridServer : IServer
         var end = DateTime.UtcNow + StartPatience;
         while (true)
         {
-            if (_process is { HasExited: true }) throw new BenchmarkException("Grid.Host ended:\n" + _process.Output);
+            if (Ending is { } ending) throw new BenchmarkException("Grid.Host " + ending);
             try
             {
                 using var request = new HttpRequestMessage(HttpMethod.Get, "/readyz");

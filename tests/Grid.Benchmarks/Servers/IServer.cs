@@ -15,6 +15,9 @@ internal interface IServer : IDisposable
     /// <summary>Its process; null when it was not started here.</summary>
     int? ProcessId { get; }
 
+    /// <summary>What the server printed and how it ended, if it has; null while it runs.</summary>
+    string? Ending { get; }
+
     /// <summary>A connection to a channel.</summary>
     /// <param name="load">Who is told what arrives.</param>
     /// <param name="index">Its number.</param>

@@ -27,6 +27,8 @@ internal sealed class NatsServer : IServer
 
     public int? ProcessId => _process.Id;
 
+    public string? Ending => _process.Ending;
+
     /// <summary>Starts one; prints its settings, since a comparison without them says nothing.</summary>
     public static NatsServer Start(bool jetStream)
     {
