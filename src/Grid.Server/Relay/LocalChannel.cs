@@ -176,7 +176,10 @@ internal sealed partial class LocalChannel(
     /// <summary>Tells the channel's grain again that this silo listens: for a feed that was lost unnoticed.</summary>
     public async Task ReattachAsync()
     {
-        var head = await attach(id);
+        await attach(id);
+
+        // How far to go is the log's to say: the grain may have been overtaken, or have slept through a purge, and not know yet.
+        var head = await reader.GetHeadAsync(id);
         await PostAsync(new DeliverBatch { Channel = id, Head = head, Messages = [] });
     }
 

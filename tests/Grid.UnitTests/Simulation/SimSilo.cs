@@ -49,7 +49,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
         Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters), queue, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
-            Grains, Hub, new ChannelPublisher(Grains, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
+            Grains, Hub, new ChannelPublisher(Grains, Policies, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
             Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), queue, Options, Time, this);
     }
 

@@ -123,7 +123,9 @@ internal sealed class SimWorld
         CheckPublishes();
 
         foreach (var client in _clients) client.Leave();
-        Scheduler.RunUntil(Scheduler.Now + ResumeWindowMicros + (30 * Second));
+        
+        // The window of a session whose silo died starts only when the sweep looks at it, a window later.
+        Scheduler.RunUntil(Scheduler.Now + (2 * ResumeWindowMicros) + (30 * Second));
         CheckNothingStays();
     }
 
