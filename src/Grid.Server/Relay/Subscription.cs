@@ -40,6 +40,11 @@ internal sealed class Subscription(LocalChannel channel, IConsumer consumer, Pos
     /// <summary>The last message that the client said it has finished with.</summary>
     public Position Acked { get; set; } = cursor;
 
+    /// <summary>
+    /// Up to where an ack may still mean the epoch before, since acks name none and may cross the gap that announces a new one.
+    /// </summary>
+    public long OldEpochUpTo { get; set; }
+
     /// <summary>How it gets its messages.</summary>
     public SubscriptionMode Mode { get; set; }
 
