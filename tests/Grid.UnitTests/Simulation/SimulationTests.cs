@@ -68,7 +68,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
             world.Run();
 
             // Names of sessions and of the epochs of ephemeral channels come from the system's randomness, and decide nothing.
-            return [.. world.Scheduler.Lines.Select(l => l[..Math.Min(l.Length, 26)])];
+            return [.. world.Scheduler.Lines.Select(l => l[..Math.Min(l.Length, 19)])];
         }
     }
 
