@@ -136,6 +136,7 @@ internal sealed partial class ClientConnection
             (var start, follows) = believed ? StartResolver.Resume(channel, cursor, head) : StartResolver.Skip(channel, cursor, head);
             return start;
         });
+        if (follows is GapFrame) subscription!.AnnouncedFrom(cursor);
         lock (_subscriptions) _subscriptions[channel] = subscription!;
         return (new SubscriptionState(channel, head.Epoch, head.Head, subscription!.Cursor.Offset), follows, subscription);
     }
@@ -188,9 +189,10 @@ internal sealed partial class ClientConnection
         }
 
         known?.Channel.Leave(known);
+        if (start.Follows is not null) subscription.AnnouncedFrom(frame.From.Position);
         lock (_subscriptions) _subscriptions[frame.Channel] = subscription;
         var cursor = subscription.Cursor;
-        _link!.Change(new LinkChange(frame.Channel, cursor, stored =>
+        _link!.Change(new LinkChange(frame.Channel, subscription.Acked, stored =>
         {
             if (!stored)
             {

@@ -235,7 +235,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
 
             // What was written last, the close frame with it, should arrive before the transport goes.
             await AwaitPeerCloseAsync();
-            await Task.WhenAny(_stream.Outbound.FlushAsync(), Task.Delay(FlushPatience, _services.Time));
+            await _stream.Outbound.FlushAsync(FlushPatience, _services.Time);
             _stream.Outbound.Close();
             await detached;
         }

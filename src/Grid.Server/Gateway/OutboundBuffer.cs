@@ -75,6 +75,22 @@ internal sealed class OutboundBuffer(Stream stream, int limit, Action onFailed)
         }
     }
 
+    /// <summary>Ends when nothing waits, the buffer is closed, or patience is at its end. For the last wait before <see cref="Close"/>.</summary>
+    public async Task FlushAsync(TimeSpan patience, TimeProvider time)
+    {
+        TaskCompletionSource idle;
+        lock (_gate)
+        {
+            if (_closed || !_writing) return;
+            idle = _idleWaiter ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        // A timer that ends with the wait: many connections may end at once, and none should leave one behind.
+        await using var timer = time.CreateTimer(
+            static s => ((TaskCompletionSource)s!).TrySetResult(), idle, patience, Timeout.InfiniteTimeSpan);
+        await idle.Task;
+    }
+
     /// <summary>Drops what waits and takes nothing more.</summary>
     public void Close()
     {

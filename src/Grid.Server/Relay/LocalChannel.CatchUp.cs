@@ -117,6 +117,10 @@ internal sealed partial class LocalChannel
     private bool WriteGap(Subscription subscription, GapFrame gap)
     {
         if (!subscription.Consumer.TryDeliver(EncodedRun.Gap(subscription.Consumer.Encoder, gap))) return false;
+
+        // To take an old epoch's ack for the new one's would skip messages at a resume; to take a new one's for old only repeats some.
+        if (gap.Epoch != subscription.Cursor.Epoch)
+            subscription.OldEpochUpTo = Math.Max(subscription.OldEpochUpTo, subscription.Cursor.Offset);
         subscription.Cursor = new Position(gap.Epoch, gap.To);
         metrics.Gap(gap.Reason);
         return true;

@@ -120,13 +120,15 @@ internal sealed partial class LocalChannel(
         }
     }
 
-    /// <summary>Notes what the client has finished with. False: it names a message that it was never sent.</summary>
+    /// <summary>Notes what the client has finished with. After a change of epoch, only what cannot mean the old one. False: it names a message that it was never sent.</summary>
     public bool Ack(Subscription subscription, long offset)
     {
         // Under the lock, since the client may answer a message before the delivering thread has moved the cursor.
         lock (_gate)
         {
+            if (offset <= subscription.OldEpochUpTo) return true;
             if (offset > subscription.Cursor.Offset) return false;
+            subscription.OldEpochUpTo = 0;
             if (subscription.Acked.Epoch != subscription.Cursor.Epoch || offset > subscription.Acked.Offset)
                 subscription.Acked = new Position(subscription.Cursor.Epoch, offset);
             return true;

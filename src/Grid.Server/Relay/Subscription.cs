@@ -40,6 +40,21 @@ internal sealed class Subscription(LocalChannel channel, IConsumer consumer, Pos
     /// <summary>The last message that the client said it has finished with.</summary>
     public Position Acked { get; set; } = cursor;
 
+    /// <summary>
+    /// Up to where an ack may still mean the epoch before, since acks name none and may cross the gap that announces a new one.
+    /// </summary>
+    public long OldEpochUpTo { get; set; }
+
+    /// <summary>
+    /// A gap from <paramref name="cursor"/> on is announced before anything is delivered. Until the client has answered something
+    /// behind it, the session stays where it was: the announcement may get lost with the socket, and must then come again.
+    /// </summary>
+    public void AnnouncedFrom(Position cursor)
+    {
+        Acked = cursor;
+        if (cursor.Epoch != Cursor.Epoch) OldEpochUpTo = cursor.Offset;
+    }
+
     /// <summary>How it gets its messages.</summary>
     public SubscriptionMode Mode { get; set; }
 

@@ -63,8 +63,7 @@ internal sealed class SimClient : SimNode
         : base(world.Scheduler, FormattableString.Invariant($"client{number}"))
     {
         _world = world;
-        _source = (CursorSource)Scheduler.Chance.Next(world.Purges ? 1 : 0, 3);
-        if (world.Purges && _source == CursorSource.Server) _source = CursorSource.Client;
+        _source = (CursorSource)Scheduler.Chance.Next(3);
         _slow = Scheduler.Happens(0.3);
         foreach (var channel in world.Channels) _views[channel] = new SimView(this, world, channel);
         Trace($"{_source} cursors{(_slow ? ", slow" : "")}");

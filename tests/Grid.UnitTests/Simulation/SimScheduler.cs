@@ -11,6 +11,7 @@ internal sealed class SimScheduler(int seed, int maxSteps)
 {
     private readonly List<(SimNode Node, SendOrPostCallback Run, object? State)> _ready = [];
     private readonly PriorityQueue<(SimNode Node, Action Run), (long At, long Order)> _later = new();
+    private readonly int _thread = Environment.CurrentManagedThreadId;
     private long _order;
     private string? _failure;
 
@@ -54,10 +55,16 @@ internal sealed class SimScheduler(int seed, int maxSteps)
     }
 
     /// <summary>Runs something on a node later, if the node still lives then.</summary>
-    public void In(long delay, SimNode node, Action run) => _later.Enqueue((node, run), (Now + Math.Max(0, delay), _order++));
+    public void In(long delay, SimNode node, Action run)
+    {
+        // What escapes to the thread pool would make a schedule unrepeatable.
+        if (Environment.CurrentManagedThreadId != _thread) Fail($"Something runs outside of the schedule: {Environment.StackTrace}");
+        _later.Enqueue((node, run), (Now + Math.Max(0, delay), _order++));
+    }
 
     public void Ready(SimNode node, SendOrPostCallback run, object? state)
     {
+        if (Environment.CurrentManagedThreadId != _thread) Fail($"Something runs outside of the schedule: {Environment.StackTrace}");
         if (Happens(Stutter)) In(Span(1, Happens(0.02) ? 300_000 : 3_000), node, () => run(state));
         else _ready.Add((node, run, state));
     }

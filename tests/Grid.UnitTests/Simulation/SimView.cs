@@ -21,6 +21,7 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
     private readonly NamespacePolicy _policy = world.Policies.For(channel);
     private GapFrame? _expected;
     private bool _resumed;
+    private bool _refused;
 
     public string Channel => channel;
 
@@ -58,7 +59,7 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
     public void ConnectionEnded()
     {
         if (Pending != PendingRequest.None) Ambiguous = true;
-        (Active, Pending, _expected) = (false, PendingRequest.None, null);
+        (Active, Pending, _expected, _refused) = (false, PendingRequest.None, null, false);
     }
 
     public void SessionGone() => (Confirmed, Ambiguous, Active) = (false, false, false);
@@ -101,7 +102,8 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
             return;
         }
 
-        if (From.Kind == StartKind.Now && frame.Cursor != frame.Head) Fail($"subscribed from now, but at {frame.Cursor} of {frame.Head}");
+        // A refused move may have left the subscription as it was.
+        if (From.Kind == StartKind.Now && !_refused && frame.Cursor != frame.Head) Fail($"subscribed from now, but at {frame.Cursor} of {frame.Head}");
         if (From.Kind == StartKind.Last && frame.Cursor < frame.Head - From.Count) Fail($"was to start {From.Count} before {frame.Head}, not at {told}");
         if (From.Kind == StartKind.Position)
         {
@@ -113,13 +115,13 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
         }
 
         if (told.Offset > Record.Of(told.Epoch).Messages.Count) Fail($"starts at {told}, beyond what is stored");
-        (Cursor, Confirmed, Ambiguous, Active, Reached) = (told, true, false, true, null);
+        (Cursor, Confirmed, Ambiguous, Active, Reached, _refused) = (told, true, false, true, null, false);
     }
 
     public void Unsubscribed() => (Confirmed, Ambiguous, Active, Cursor) = (false, false, false, null);
 
     /// <summary>The server could not store what was asked: whether the session has it is open.</summary>
-    public void Refused() => (Active, Ambiguous, Confirmed) = (false, true, false);
+    public void Refused() => (Active, Ambiguous, Confirmed, _refused) = (false, true, false, true);
 
     public void Message(Message message)
     {
@@ -147,7 +149,8 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
         if (_expected is not null)
         {
             // With the server's cursors the gap begins where the server believed the client to be: not later than it is.
-            if (gap.Reason != _expected.Reason || gap.Epoch != _expected.Epoch || gap.To != _expected.To || gap.From > _expected.From)
+            var fits = gap.Reason == _expected.Reason || (_resumed && gap.Reason == GapReason.Epoch);
+            if (!fits || gap.Epoch != _expected.Epoch || gap.To != _expected.To || gap.From > _expected.From)
                 Fail($"expected {_expected} and got {gap}");
         }
         else if (_resumed && gap.Reason != GapReason.Dropped && gap.Epoch == at.Epoch && gap.To == at.Offset)

@@ -30,12 +30,9 @@ public sealed class SimulationTests(ITestOutputHelper output)
         var (failed, steps, messages) = (int.MaxValue, 0L, 0L);
         var gate = new Lock();
         var failures = new SortedDictionary<int, string>();
-        var running = new System.Collections.Concurrent.ConcurrentDictionary<int, (SimWorld World, long Since)>();
-        using var watch = new Timer(_ => File.WriteAllLines("/tmp/sim-running", running.Select(r => $"{r.Key} {r.Value.World.Scheduler.Steps} {clock.ElapsedMilliseconds - r.Value.Since}")), null, 5000, 5000);
         Parallel.For(first, first + count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, (seed, loop) =>
         {
             var world = new SimWorld(seed, tracing: false);
-            running[seed] = (world, clock.ElapsedMilliseconds);
             string? failure = null;
             try
             {
@@ -48,7 +45,6 @@ public sealed class SimulationTests(ITestOutputHelper output)
                 if (failures.Count >= 12) loop.Break();
             }
 
-            running.TryRemove(seed, out _);
             lock (gate)
             {
                 steps += world.Scheduler.Steps;
@@ -64,7 +60,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [Fact]
     public void A_seed_replays_exactly()
     {
-        for (var seed = 1; seed <= 20; seed++) Assert.Equal(TraceOf(seed), TraceOf(seed));
+        for (var seed = 1; seed <= (Setting("GRID_SIM_REPLAYS") ?? 20); seed++) Assert.Equal(TraceOf(seed), TraceOf(seed));
 
         static List<string> TraceOf(int seed)
         {
@@ -72,7 +68,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
             world.Run();
 
             // Names of sessions and of the epochs of ephemeral channels come from the system's randomness, and decide nothing.
-            return [.. world.Scheduler.Lines.Select(l => l[..Math.Min(l.Length, 26)])];
+            return [.. world.Scheduler.Lines.Select(l => l[..Math.Min(l.Length, 19)])];
         }
     }
 
@@ -83,7 +79,6 @@ public sealed class SimulationTests(ITestOutputHelper output)
     {
         var world = new SimWorld(seed, tracing: true);
         var failure = "It does not fail when replayed.";
-        using var watch = new Timer(_ => File.WriteAllLines("/tmp/sim-stuck", world.Scheduler.Lines.ToArray().TakeLast(60)), null, 5000, 500000);
         try
         {
             world.Run();
