@@ -36,14 +36,17 @@ public class ShopApp : IAsyncLifetime
 
     public IServiceProvider Services => _app.Services;
 
+    /// <summary>What was logged as a warning or worse.</summary>
+    public ConcurrentQueue<string> Log { get; } = new();
+
     /// <summary>What was logged as an error or worse.</summary>
-    public ConcurrentQueue<string> Errors { get; } = new();
+    public IEnumerable<string> Errors => Log.Where(line => !line.StartsWith(nameof(LogLevel.Warning), StringComparison.Ordinal));
 
     public async Task InitializeAsync()
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Logging.ClearProviders().AddProvider(new ErrorLog(Errors));
+        builder.Logging.ClearProviders().AddProvider(new QueueLog(Log));
         builder.UseOrleans(silo => silo
             .UseLocalhostClustering(FreePort.Next(), FreePort.Next())
             .AddGrid(options =>
@@ -90,14 +93,14 @@ public class ShopApp : IAsyncLifetime
         await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, null, context.RequestAborted);
     }
 
-    private sealed class ErrorLog(ConcurrentQueue<string> lines) : ILoggerProvider, ILogger
+    private sealed class QueueLog(ConcurrentQueue<string> lines) : ILoggerProvider, ILogger
     {
         public ILogger CreateLogger(string categoryName) => this;
 
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
 
-        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
