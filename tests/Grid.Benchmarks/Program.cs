@@ -1,1 +1,69 @@
-Console.WriteLine();
+using System.Globalization;
+using System.Runtime.InteropServices;
+using BenchmarkDotNet.Running;
+using Grid.Benchmarks;
+using Grid.Benchmarks.Loads;
+using Grid.Benchmarks.Micro;
+using Grid.Benchmarks.Net;
+using Grid.Benchmarks.Report;
+using Grid.Benchmarks.Servers;
+
+// Synchronous to the end: the event loop and the servers' guard (see ChildProcess) belong to the main thread.
+using var onTerm = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Quit);
+using var onInt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Quit);
+CultureInfo.DefaultThreadCurrentCulture = CultureInfo.InvariantCulture;
+if (args is [] or ["--help" or "-h" or "help", ..] || args.Contains("--help"))
+{
+    Console.WriteLine(Help.Text);
+    return args.Length == 0 ? 64 : 0;
+}
+
+if (args[0] == "micro")
+{
+    BenchmarkSwitcher.FromAssembly(typeof(MicroConfig).Assembly).Run(args.Length > 1 ? args[1..] : ["--filter", "*"], new MicroConfig());
+    return 0;
+}
+
+try
+{
+    var summary = new Summary();
+    var options = new Options(args.AsSpan(1));
+    Action<Options, Summary>? verb = args[0] switch
+    {
+        "fanout" => FanOut.Run,
+        "rooms" => Rooms.Run,
+        "idle" => Idle.Run,
+        "publish" => Publishing.Run,
+        "resume" => Resuming.Run,
+        "slow" => SlowConsumers.Run,
+        "all" => All.Run,
+        _ => null,
+    };
+    if (verb is null)
+    {
+        Console.Error.WriteLine($"'{args[0]}' is no verb.\n\n{Help.Text}");
+        return 64;
+    }
+
+    Console.WriteLine(Machine.Describe());
+    verb(options, summary);
+    summary.PrintRatios();
+    Console.WriteLine();
+    Console.WriteLine(summary.Markdown());
+    return 0;
+}
+catch (Exception e) when (e is BenchmarkException or IOException)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
+}
+finally
+{
+    ChildProcess.KillAll();
+}
+
+static void Quit(PosixSignalContext context)
+{
+    ChildProcess.KillAll();
+    Environment.Exit(130);
+}

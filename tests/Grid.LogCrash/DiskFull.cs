@@ -29,7 +29,7 @@ internal static partial class DiskFull
         }
 
         // 2. Meanwhile it answers at once that it cannot, and what was acknowledged is still read.
-        for (var i = 0; i < 100; i++)
+        for (var i = 0; i < 20; i++)
         {
             try
             {
@@ -67,7 +67,7 @@ internal static partial class DiskFull
                 Console.WriteLine($"healed at {now.Offset}");
                 return 0;
             }
-            catch (LogUnavailableException) when (TimeProvider.System.GetElapsedTime(deadline) < TimeSpan.FromSeconds(60))
+            catch (LogUnavailableException) when (TimeProvider.System.GetElapsedTime(deadline) < TimeSpan.FromSeconds(120))
             {
                 await Task.Delay(50);
             }
@@ -76,7 +76,8 @@ internal static partial class DiskFull
 
     private static async Task<Position> AppendAsync(RocksDbMessageLog log, ChannelId channel, Position head)
     {
-        var payload = new byte[16_384];
+        // Large, so that few appends one after the other fill the disk also on a busy machine.
+        var payload = new byte[256 * 1024];
         Random.Shared.NextBytes(payload);
         var result = await log.AppendAsync(new AppendRequest
         {

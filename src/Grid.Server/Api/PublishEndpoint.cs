@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Grid.Abstractions;
 using Grid.Protocol;
+using Grid.Server.Channels;
 using Grid.Server.Hosting;
 using Grid.Server.Tenancy;
 using Microsoft.AspNetCore.Builder;

@@ -26,7 +26,7 @@ namespace Grid.Server.Channels;
 internal sealed partial class ChannelGrain(
     MessageLogs logs,
     NamespacePolicies policies,
-    SiloRelays relays,
+    ISiloRelays relays,
     TimeProvider time,
     ILogger<ChannelGrain> logger) : Grain, IChannelGrain, IChannelFeedGrain
 {

@@ -1,5 +1,5 @@
 using Grid.Abstractions;
-using Grid.Server.Api;
+using Grid.Server.Hosting;
 using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 
@@ -7,20 +7,25 @@ namespace Grid.Server.Channels;
 
 /// <summary>
 /// Publishes to a channel's grain and rides out what a retry can: a channel that moved (nothing was stored), and lost answers when
-/// every draft carries a key (so that a retry cannot store twice). What remains unknown is answered as unavailable.
+/// every draft carries a key that makes it idempotent (so that a retry cannot store twice). What remains unknown is answered as unavailable.
 /// </summary>
 internal sealed partial class ChannelPublisher(
-    IGrainFactory grains, PublishMetrics metrics, TimeProvider time, ILogger<ChannelPublisher> logger) : IChannelPublisher
+    IGrainFactory grains, NamespacePolicies policies, PublishMetrics metrics, TimeProvider time, ILogger<ChannelPublisher> logger) : IChannelPublisher
 {
     /// <summary>How long a publish is retried before it is answered as unavailable.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>The grain to publish to, for who publishes often: finding it costs as much as a part of the call.</summary>
+    public IChannelGrain GrainOf(ChannelId channel) => grains.GetChannel(channel);
+
+    /// <inheritdoc/>
+    public ValueTask<PublishReceipt[]> PublishAsync(ChannelId channel, PublishBatch batch) => PublishAsync(GrainOf(channel), channel, batch);
+
     /// <summary>Publishes; never throws. A receipt refused as unavailable may have been stored: publish again with the same key.</summary>
-    public async ValueTask<PublishReceipt[]> PublishAsync(ChannelId channel, PublishBatch batch)
+    public async ValueTask<PublishReceipt[]> PublishAsync(IChannelGrain grain, ChannelId channel, PublishBatch batch)
     {
-        var grain = grains.GetChannel(channel);
         var started = time.GetTimestamp();
         for (var attempt = 1; ; attempt++)
         {
@@ -38,7 +43,7 @@ internal sealed partial class ChannelPublisher(
             {
                 // Whatever it was, the outcome is unknown; the callers' loops rely on an answer.
                 LogLost(channel, e);
-                mayRetry = Array.TrueForAll(batch.Drafts, d => d.Key is not null);
+                mayRetry = policies.For(channel.Name).KeyWindow > TimeSpan.Zero && Array.TrueForAll(batch.Drafts, d => d.Key is not null);
             }
 
             if (!mayRetry || time.GetElapsedTime(started) > Patience)

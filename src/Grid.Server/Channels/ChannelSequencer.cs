@@ -159,6 +159,9 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
     public void OnUnknown(long retryAfterMs)
     {
         InFlight = false;
+
+        // Should it be stored after all, what follows must not be stamped with an earlier time.
+        if (_messages.Count > 0) _lastAt = _messages[^1].At;
         foreach (var draft in _inFlight) draft.Resolve(PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs));
         _inFlight.Clear();
         _messages = [];

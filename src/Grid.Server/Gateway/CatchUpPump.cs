@@ -7,7 +7,7 @@ namespace Grid.Server.Gateway;
 /// <summary>
 /// Lets the subscriptions of one consumer that are behind read on, in turn, as its socket drains. Runs only while there are such.
 /// </summary>
-internal sealed partial class CatchUpPump(OutboundBuffer outbound, TimeProvider time, ILogger logger)
+internal sealed partial class CatchUpPump(OutboundBuffer outbound, WorkQueue queue, TimeProvider time, ILogger logger)
     : IThreadPoolWorkItem
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
@@ -18,7 +18,7 @@ internal sealed partial class CatchUpPump(OutboundBuffer outbound, TimeProvider 
     public void Add(Subscription subscription)
     {
         _behind.Enqueue(subscription);
-        if (Interlocked.Exchange(ref _running, 1) == 0) ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        if (Interlocked.Exchange(ref _running, 1) == 0) queue.Add(this);
     }
 
     void IThreadPoolWorkItem.Execute() => _ = RunAsync();
@@ -32,8 +32,13 @@ internal sealed partial class CatchUpPump(OutboundBuffer outbound, TimeProvider 
                 try
                 {
                     await outbound.WaitForRoomAsync();
-                    if (outbound.IsClosed) return;
-                    if (await subscription.Channel.CatchUpAsync(subscription)) _behind.Enqueue(subscription);
+                    if (outbound.IsClosed || subscription.Consumer.IsEnding) return;
+                    var before = subscription.Cursor;
+                    if (!await subscription.Channel.CatchUpAsync(subscription)) continue;
+
+                    // A message larger than half of what may wait has room only when nothing waits.
+                    if (subscription.Cursor == before) await outbound.FlushAsync();
+                    _behind.Enqueue(subscription);
                 }
                 catch (Exception e)
                 {

@@ -87,6 +87,7 @@ internal sealed partial class ClientConnection
         }
 
         Generation = attached!.Generation;
+        _resuming = attached.Subscriptions;
         _link = new SessionLink(this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Time, _services.Logger);
 
         // Known to the relay before the client knows its session: whoever takes the session up next finds this socket to close.
@@ -105,6 +106,7 @@ internal sealed partial class ClientConnection
         });
         _services.Metrics.Welcomed(state);
         _welcomed = true;
+        _resuming = null;
         foreach (var (_, follows, subscription) in joined)
         {
             if (follows is not null) Send(follows);

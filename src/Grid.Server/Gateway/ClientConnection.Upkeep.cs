@@ -69,7 +69,9 @@ internal sealed partial class ClientConnection
     /// <summary>All that the session's grain needs to know of this socket.</summary>
     public SessionCheckpoint MakeCheckpoint(bool detached)
     {
-        var cursors = new Dictionary<string, Position>(StringComparer.Ordinal);
+        // A connection that ends while it takes its session up says nothing of what it had not joined yet: all of it stays.
+        var cursors = _resuming is null
+            ? new Dictionary<string, Position>(StringComparer.Ordinal) : new Dictionary<string, Position>(_resuming, StringComparer.Ordinal);
         lock (_subscriptions)
         {
             foreach (var (channel, subscription) in _subscriptions) cursors[channel] = subscription.Acked;

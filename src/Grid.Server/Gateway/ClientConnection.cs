@@ -34,6 +34,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private readonly IPAddress? _address;
     private string? _presentedToken;
     private bool _welcomed;
+    private Dictionary<string, Position>? _resuming;
     private bool _peerClosed;
 
     /// <summary>Makes the connection of an accepted socket.</summary>
@@ -81,6 +82,9 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     /// <inheritdoc/>
     public int Room => _closing ? 0 : _stream.Outbound.Room;
 
+    /// <inheritdoc/>
+    public bool IsEnding => _closing;
+
     /// <summary>The whole life of the connection: hello, frames until it ends, and in any case the farewell.</summary>
     public async Task RunAsync()
     {
@@ -113,7 +117,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         var pump = _catchUp;
         if (pump is null)
         {
-            var made = new CatchUpPump(_stream.Outbound, _services.Time, _services.Logger);
+            var made = new CatchUpPump(_stream.Outbound, _services.Work, _services.Time, _services.Logger);
             pump = Interlocked.CompareExchange(ref _catchUp, made, null) ?? made;
         }
 

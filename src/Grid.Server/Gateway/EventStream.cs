@@ -26,7 +26,7 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
         _services = services;
         _caller = caller;
         _outbound = new OutboundBuffer(body, services.Options.MaxOutboundBytes, End);
-        _catchUp = new CatchUpPump(_outbound, services.Time, services.Logger);
+        _catchUp = new CatchUpPump(_outbound, services.Work, services.Time, services.Logger);
     }
 
     /// <inheritdoc/>
@@ -34,6 +34,9 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
 
     /// <inheritdoc/>
     public int Room => _outbound.Room;
+
+    /// <inheritdoc/>
+    public bool IsEnding => _ended.Task.IsCompleted;
 
     /// <summary>Streams until the reader goes, the credential expires or the silo drains.</summary>
     public async Task RunAsync(Subscription subscription, GapFrame? first, CancellationToken aborted)

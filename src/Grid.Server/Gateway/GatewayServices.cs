@@ -21,6 +21,7 @@ internal sealed class GatewayServices(
     ILocalSiloDetails silo,
     ConnectionRegistry registry,
     GatewayMetrics metrics,
+    WorkQueue work,
     IOptions<GridOptions> options,
     TimeProvider time,
     ILoggerFactory loggers)
@@ -44,6 +45,8 @@ internal sealed class GatewayServices(
     public ConnectionRegistry Registry => registry;
 
     public GatewayMetrics Metrics => metrics;
+
+    public WorkQueue Work => work;
 
     public GridOptions Options { get; } = options.Value;
 

@@ -10,6 +10,7 @@ namespace Grid.Server.Gateway;
 internal sealed class PublishLane(ClientConnection connection, ChannelId channel, ChannelPublisher publisher, string? from)
 {
     private readonly Lock _gate = new();
+    private readonly IChannelGrain _grain = publisher.GrainOf(channel);
     private List<MessageDraft> _drafts = [];
     private List<long?> _ids = [];
     private bool _busy;
@@ -56,7 +57,7 @@ internal sealed class PublishLane(ClientConnection connection, ChannelId channel
             }
 
             // The publisher answers every failure by a receipt, so this loop cannot end in between.
-            var receipts = await publisher.PublishAsync(channel, new PublishBatch { Drafts = [.. drafts], From = from });
+            var receipts = await publisher.PublishAsync(_grain, channel, new PublishBatch { Drafts = [.. drafts], From = from });
             connection.OnPublished(channel, drafts, ids, receipts);
         }
     }

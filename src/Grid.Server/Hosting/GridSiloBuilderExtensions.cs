@@ -56,7 +56,8 @@ public static class GridSiloBuilderExtensions
         // Relay: what this silo listens to.
         services.AddSingleton<RelayMetrics>();
         services.AddSingleton<RelayHub>();
-        services.AddSingleton<SiloRelays>();
+        services.AddSingleton<ISiloRelays, SiloRelays>();
+        services.AddSingleton(WorkQueue.Pool);
         services.AddSingleton<SiloRelayClient>();
         services.AddSingleton<IGridDirectory, GridDirectory>();
         services.AddGrainService<SiloRelayService>();

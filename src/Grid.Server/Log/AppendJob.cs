@@ -118,6 +118,7 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     /// <summary>The messages whose key is known; null if none is.</summary>
     private static List<SeenKey>? FindSeen(WriteGroup group, ChannelState state, AppendRequest request, bool first)
     {
+        if (request.KeyWindow <= TimeSpan.Zero) return null;
         List<SeenKey>? seen = null;
         Dictionary<string, long>? earlier = null;
         for (var i = 0; i < request.Messages.Count; i++)
@@ -167,7 +168,7 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
                 database.Messages.Number, RowKeys.MessageBytes, MessageRecord.Size(message), out var key, out var value);
             RowKeys.Message(key, number, message.Offset);
             MessageRecord.Write(value, message, total);
-            if (message.Key is { } idempotencyKey) StoreKey(group, number, idempotencyKey, message.Offset, expiresAt);
+            if (message.Key is { } idempotencyKey && expiresAt > group.Now) StoreKey(group, number, idempotencyKey, message.Offset, expiresAt);
         }
 
         if (state.Group == group.Number) AddKeys(KeysOfGroup(state), request);

@@ -68,7 +68,7 @@ public sealed class AppendRequest
     /// <summary>At least one message, numbered without holes from the expected head on.</summary>
     public required IReadOnlyList<Message> Messages { get; init; }
 
-    /// <summary>How long the keys of these messages are kept.</summary>
+    /// <summary>How long the keys of these messages are kept; zero: they are no idempotency keys, and may repeat.</summary>
     public required TimeSpan KeyWindow { get; init; }
 }
 

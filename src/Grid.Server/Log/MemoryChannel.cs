@@ -71,7 +71,7 @@ internal sealed class MemoryChannel(NamespacePolicy policy)
             _ring[message.Offset % _ring.Length] = message;
             Head = message.Offset;
             _payloadBytes += message.Payload.Bytes.Length;
-            if (message.Key is { } key)
+            if (message.Key is { } key && keysExpireAt > now)
             {
                 _keys[key] = (message.Offset, keysExpireAt);
                 _keyOrder.Enqueue((key, message.Offset));

@@ -88,7 +88,7 @@ internal sealed class OpenDatabase
             { MessagesName, tuning.Messages() },
             { ChannelsName, tuning.Small() },
             { KeysName, tuning.Keys() },
-            { ExpiryName, tuning.Small() },
+            { ExpiryName, tuning.Expiry() },
             { AgeName, tuning.Small() },
             { StateName, tuning.Small() },
             { SessionsName, tuning.Small() },

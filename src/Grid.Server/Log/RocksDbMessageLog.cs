@@ -50,7 +50,7 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
         cancellationToken.ThrowIfCancellationRequested();
         var job = _jobs.Get();
         job.Begin(request);
-        if (_store.Writer.TryEnqueue(job) is { } space) return new ValueTask<AppendResult>(EnqueueAsync(job, space, cancellationToken));
+        if (_store.Writer.Enqueue(job) is { } waiting) return new ValueTask<AppendResult>(WaitAsync(job, waiting, cancellationToken));
         var answer = new ValueTask<AppendResult>(job, job.Version);
 
         // A caller that stops waiting does not stop the append: its outcome is then unknown to it.
@@ -109,9 +109,9 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
             ?? throw new InvalidDataException($"Message {offset} of channel number {number} is missing from the store.");
     }
 
-    private async Task<AppendResult> EnqueueAsync(AppendJob job, Task space, CancellationToken cancellationToken)
+    private async Task<AppendResult> WaitAsync(AppendJob job, WaitingJob waiting, CancellationToken cancellationToken)
     {
-        for (Task? wait = space; wait is not null; wait = _store.Writer.TryEnqueue(job)) await wait.WaitAsync(cancellationToken);
+        await _store.Writer.LetInAsync(waiting, cancellationToken);
         var answer = new ValueTask<AppendResult>(job, job.Version).AsTask();
         return await answer.WaitAsync(cancellationToken);
     }

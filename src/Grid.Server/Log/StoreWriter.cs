@@ -19,7 +19,7 @@ internal sealed partial class StoreWriter
     /// <summary>A group is not grown past this: it bounds memory and the time until its first job is answered.</summary>
     private const int MaxGroupBytes = 4 * 1024 * 1024;
 
-    /// <summary>Past these the callers of <see cref="EnqueueAsync"/> wait.</summary>
+    /// <summary>Past these, callers wait until their job is let in.</summary>
     private const long MaxQueuedBytes = 32 * 1024 * 1024;
     private const int MaxQueuedJobs = 100_000;
 
@@ -38,12 +38,14 @@ internal sealed partial class StoreWriter
     private readonly Thread _thread;
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    /// <summary>Jobs that found the queue full, in the order in which they came.</summary>
+    private readonly Queue<WaitingJob> _waiting = [];
+
     private List<StoreJob> _queue = [];
     private long _queuedBytes;
     private bool _writerWaits;
     private bool _stopped;
     private string? _unavailable;
-    private TaskCompletionSource? _space;
 
     public StoreWriter(RocksDbStore store, TimeProvider time, ILogger logger, StoreFaults? faults)
     {
@@ -63,26 +65,22 @@ internal sealed partial class StoreWriter
     /// <summary>Starts the loop.</summary>
     public void Start() => _thread.Start();
 
-    /// <summary>Adds a job; waits while too much is queued. Once this has ended well, the job will succeed or fail.</summary>
+    /// <summary>Adds a job. Null: it is queued, and will succeed or fail. Else it must be waited for with <see cref="LetInAsync"/>.</summary>
     /// <exception cref="LogUnavailableException">The store is away or shutting down; nothing was done.</exception>
-    public ValueTask EnqueueAsync(StoreJob job, CancellationToken cancellationToken)
-    {
-        var space = TryEnqueue(job);
-        return space is null ? ValueTask.CompletedTask : WaitThenEnqueueAsync(job, space, cancellationToken);
-    }
-
-    /// <summary>Adds a job, or returns what to wait for before trying again.</summary>
-    /// <exception cref="LogUnavailableException">The store is away or shutting down; nothing was done.</exception>
-    public Task? TryEnqueue(StoreJob job)
+    public WaitingJob? Enqueue(StoreJob job)
     {
         lock (_gate)
         {
             if (_stopped) throw ShuttingDown();
             if (_unavailable is not null) throw new LogUnavailableException(_unavailable);
-            if (_queuedBytes >= MaxQueuedBytes || _queue.Count >= MaxQueuedJobs)
-                return (_space ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-            _queue.Add(job);
-            _queuedBytes += job.Bytes;
+            if (IsFull || _waiting.Count > 0)
+            {
+                var waiting = new WaitingJob(job);
+                _waiting.Enqueue(waiting);
+                return waiting;
+            }
+
+            Add(job);
             if (!_writerWaits) return null;
             _writerWaits = false;
             Monitor.Pulse(_gate);
@@ -90,11 +88,25 @@ internal sealed partial class StoreWriter
         }
     }
 
+    /// <summary>Waits until a job is queued. When the wait is cancelled before, the job is not done.</summary>
+    public async Task LetInAsync(WaitingJob waiting, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await waiting.LetIn.Task.WaitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            lock (_gate) waiting.Withdrawn = true;
+            throw;
+        }
+    }
+
     /// <summary>Enqueues a job and waits for its outcome.</summary>
     public async Task<T> RunAsync<T>(StoreJob<T> job, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        await EnqueueAsync(job, cancellationToken);
+        if (Enqueue(job) is { } waiting) await LetInAsync(waiting, cancellationToken);
         return await job.Task.WaitAsync(cancellationToken);
     }
 
@@ -112,9 +124,12 @@ internal sealed partial class StoreWriter
 
     private static LogUnavailableException ShuttingDown() => new("The store is shutting down.");
 
-    private async ValueTask WaitThenEnqueueAsync(StoreJob job, Task space, CancellationToken cancellationToken)
+    private bool IsFull => _queuedBytes >= MaxQueuedBytes || _queue.Count >= MaxQueuedJobs;
+
+    private void Add(StoreJob job)
     {
-        for (Task? wait = space; wait is not null; wait = TryEnqueue(job)) await wait.WaitAsync(cancellationToken);
+        _queue.Add(job);
+        _queuedBytes += job.Bytes;
     }
 
     private void Run()
@@ -128,9 +143,7 @@ internal sealed partial class StoreWriter
                 jobs.Clear();
             }
 
-            FailAll(jobs, 0, ShuttingDown());
-            lock (_gate) jobs = TakeQueue(jobs);
-            FailAll(jobs, 0, ShuttingDown());
+            FailQueued(ShuttingDown());
         }
         finally
         {
@@ -156,15 +169,20 @@ internal sealed partial class StoreWriter
         }
     }
 
-    /// <summary>Swaps the queue with an empty list. Under the lock.</summary>
+    /// <summary>Swaps the queue with an empty list, and lets in what waits. Under the lock.</summary>
     private List<StoreJob> TakeQueue(List<StoreJob> empty)
     {
         var taken = _queue;
         empty.Clear();
         _queue = empty;
         _queuedBytes = 0;
-        _space?.TrySetResult();
-        _space = null;
+        while (!IsFull && _waiting.TryDequeue(out var waiting))
+        {
+            if (waiting.Withdrawn) continue;
+            Add(waiting.Job);
+            waiting.LetIn.TrySetResult();
+        }
+
         return taken;
     }
 
@@ -242,6 +260,18 @@ internal sealed partial class StoreWriter
         for (var i = first; i < jobs.Count; i++) jobs[i].Fail(reason);
     }
 
+    /// <summary>Fails all that is queued or waits to be, when nothing more is taken in.</summary>
+    private void FailQueued(LogUnavailableException reason)
+    {
+        List<StoreJob> queued = [];
+        do
+        {
+            lock (_gate) queued = TakeQueue([]);
+            FailAll(queued, 0, reason);
+        }
+        while (queued.Count > 0);
+    }
+
     /// <summary>
     /// Opens the database anew once it can be written again: RocksDB refuses writes after a failed one, and whether the failed
     /// one is in its log is only known after replaying it.
@@ -251,9 +281,7 @@ internal sealed partial class StoreWriter
         var retry = FirstRetry;
         while (true)
         {
-            List<StoreJob> queued;
-            lock (_gate) queued = TakeQueue([]);
-            FailAll(queued, 0, new LogUnavailableException(reason));
+            FailQueued(new LogUnavailableException(reason));
             lock (_gate)
             {
                 // Nothing is queued meanwhile, so only a stop wakes it early.
@@ -279,6 +307,19 @@ internal sealed partial class StoreWriter
         lock (_gate) _unavailable = null;
         LogHealed(_logger);
     }
+}
+
+/// <summary>A job that waits for room in the queue.</summary>
+internal sealed class WaitingJob(StoreJob job)
+{
+    /// <summary>The job.</summary>
+    public StoreJob Job { get; } = job;
+
+    /// <summary>Ends when it is queued.</summary>
+    public TaskCompletionSource LetIn { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Its caller does not want it any more.</summary>
+    public bool Withdrawn { get; set; }
 }
 
 /// <summary>Places where tests make the store fail. A hook that throws is a failure there.</summary>

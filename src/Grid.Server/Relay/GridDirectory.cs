@@ -5,7 +5,7 @@ using Grid.Server.Sessions;
 namespace Grid.Server.Relay;
 
 /// <inheritdoc/>
-internal sealed class GridDirectory(IGrainFactory grains, SiloRelays relays, ISessionIndex index) : IGridDirectory
+internal sealed class GridDirectory(IGrainFactory grains, ISiloRelays relays, ISessionIndex index) : IGridDirectory
 {
     public async Task<long> CountSubscribersAsync(ChannelId channel, CancellationToken cancellationToken = default)
     {

@@ -32,6 +32,9 @@ internal interface IConsumer
     /// <summary>How many more bytes there is room for at this moment.</summary>
     int Room { get; }
 
+    /// <summary>Whether it takes nothing more and its subscriptions are about to leave.</summary>
+    bool IsEnding { get; }
+
     /// <summary>
     /// A subscription has more to deliver than there was room for, or starts in the past: call
     /// <see cref="LocalChannel.CatchUpAsync"/> when there is room. Must not wait: called with the channel's lock held.

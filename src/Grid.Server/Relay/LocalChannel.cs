@@ -20,14 +20,14 @@ namespace Grid.Server.Relay;
 /// <param name="reader">Reads what the silo missed.</param>
 /// <param name="attach">Tells the channel's grain that this silo listens.</param>
 /// <param name="metrics">What is counted.</param>
-/// <param name="queue">Where the taking of batches runs; a simulation runs it in its own time.</param>
+/// <param name="queue">Where the taking of batches runs.</param>
 internal sealed partial class LocalChannel(
     ChannelId id,
     NamespacePolicy policy,
     IChannelReader reader,
     Func<ChannelId, Task<ChannelHead>> attach,
     RelayMetrics metrics,
-    Action<IThreadPoolWorkItem> queue) : IThreadPoolWorkItem
+    WorkQueue queue) : IThreadPoolWorkItem
 {
     /// <summary>The payload bytes after which a run is handed over before more is encoded: keeps buffers off the large object heap.</summary>
     private const int RunBytes = 24 * 1024;
@@ -144,7 +144,7 @@ internal sealed partial class LocalChannel(
             if (!_running)
             {
                 _running = true;
-                queue(this);
+                queue.Add(this);
             }
 
             return done.Task;
@@ -176,7 +176,10 @@ internal sealed partial class LocalChannel(
     /// <summary>Tells the channel's grain again that this silo listens: for a feed that was lost unnoticed.</summary>
     public async Task ReattachAsync()
     {
-        var head = await attach(id);
+        await attach(id);
+
+        // How far to go is the log's to say: the grain may have been overtaken, or have slept through a purge, and not know yet.
+        var head = await reader.GetHeadAsync(id);
         await PostAsync(new DeliverBatch { Channel = id, Head = head, Messages = [] });
     }
 

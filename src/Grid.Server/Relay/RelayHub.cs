@@ -16,6 +16,7 @@ internal sealed partial class RelayHub(
     NamespacePolicies policies,
     ILocalSiloDetails silo,
     RelayMetrics metrics,
+    WorkQueue queue,
     ILogger<RelayHub> logger) : ISiloRelay
 {
     private readonly ConcurrentDictionary<ChannelId, LocalChannel> _channels = new();
@@ -111,26 +112,45 @@ internal sealed partial class RelayHub(
         foreach (var some in quiet.Where(c => policies.For(c.Id.Name).Durability == Durability.Durable).Chunk(500))
         {
             var heads = await reader.GetHeadsAsync([.. some.Select(c => c.Id)]);
+            var behind = new List<LocalChannel>();
             for (var i = 0; i < some.Length; i++)
             {
                 if (some[i].Have is not { } have || (have.Epoch == heads[i].Epoch && have.Offset >= heads[i].Head)) continue;
                 if (some[i].QuietMs < quietMs) continue;
                 LogBehind(some[i].Id, have, heads[i].Head);
-                await some[i].ReattachAsync();
+                behind.Add(some[i]);
             }
+
+            // In an order of their own, not the dictionary's, so that a simulated run repeats exactly. They are few, if any.
+            foreach (var local in behind.OrderBy(c => c.Id.ToString(), StringComparer.Ordinal)) await ReattachAsync(local);
         }
 
         // What is not in the log can only be asked of the grain.
         foreach (var local in quiet.Where(c => policies.For(c.Id.Name).Durability == Durability.Ephemeral && c.SubscriptionCount > 0))
-            await local.ReattachAsync();
+            await ReattachAsync(local);
     }
 
-    private LocalChannel Make(ChannelId id) => new(
-        id, policies.For(id.Name), reader, AttachAsync, metrics, static item => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: false));
+    private async Task ReattachAsync(LocalChannel local)
+    {
+        try
+        {
+            await local.ReattachAsync();
+        }
+        catch (Exception e) when (e is TimeoutException or OrleansException or Log.LogUnavailableException or ChannelMovedException)
+        {
+            // One channel out of reach keeps none of the others waiting; the next round looks again.
+            LogReattachFailed(local.Id, e);
+        }
+    }
+
+    private LocalChannel Make(ChannelId id) => new(id, policies.For(id.Name), reader, AttachAsync, metrics, queue);
 
     private Task<ChannelHead> AttachAsync(ChannelId channel) =>
         grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress);
 
     [LoggerMessage(LogLevel.Warning, "Subscribers of {Channel} were served up to {Have}, but the log is at {Head}: attaching again")]
     private partial void LogBehind(ChannelId channel, Position have, long head);
+
+    [LoggerMessage(LogLevel.Debug, "{Channel} could not be attached to again")]
+    private partial void LogReattachFailed(ChannelId channel, Exception exception);
 }

@@ -3,14 +3,27 @@ using Orleans.Runtime.Services;
 
 namespace Grid.Server.Relay;
 
-/// <summary>Finds the relays of silos: the own one as a plain object, others by a call to their grain service.</summary>
-internal sealed class SiloRelays(
-    RelayHub local, SiloRelayClient remote, ILocalSiloDetails self, ISiloStatusOracle silos)
+/// <summary>Finds the relays of silos.</summary>
+internal interface ISiloRelays
 {
     /// <summary>The relay of a silo.</summary>
-    public ISiloRelay On(SiloAddress silo) => silo.Equals(self.SiloAddress) ? local : remote.On(silo);
+    ISiloRelay On(SiloAddress silo);
 
     /// <summary>The silos that may hold sockets.</summary>
+    IReadOnlyCollection<SiloAddress> LiveSilos();
+
+    /// <summary>Whether a silo is not known to have gone.</summary>
+    bool IsLive(SiloAddress silo);
+}
+
+/// <summary>By the cluster's membership: the own relay as a plain object, others by a call to their grain service.</summary>
+internal sealed class SiloRelays(
+    RelayHub local, SiloRelayClient remote, ILocalSiloDetails self, ISiloStatusOracle silos) : ISiloRelays
+{
+    /// <inheritdoc/>
+    public ISiloRelay On(SiloAddress silo) => silo.Equals(self.SiloAddress) ? local : remote.On(silo);
+
+    /// <inheritdoc/>
     public IReadOnlyCollection<SiloAddress> LiveSilos()
     {
         var live = silos.GetApproximateSiloStatuses(onlyActive: true).Keys.ToHashSet();
@@ -20,7 +33,7 @@ internal sealed class SiloRelays(
         return live;
     }
 
-    /// <summary>Whether a silo is not known to have gone.</summary>
+    /// <inheritdoc/>
     public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress) || !silos.IsDeadSilo(silo);
 }
 

@@ -20,7 +20,7 @@ namespace Grid.Server.Sessions;
 internal sealed partial class SessionGrain(
     [PersistentState("session", StorageNames.Sessions)] IPersistentState<SessionState> storage,
     ISessionIndex index,
-    SiloRelays relays,
+    ISiloRelays relays,
     SessionLoss loss,
     IOptions<GridOptions> options,
     TimeProvider time,
@@ -92,9 +92,8 @@ internal sealed partial class SessionGrain(
         }
 
         if (silo is not null) await FenceAsync(silo, storage.State.Generation, code);
-        await index.RemoveAsync(_tenant, _session);
-        await storage.WriteStateAsync();
         await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + Tombstone));
+        await storage.WriteStateAsync();
         DeactivateOnIdle();
         return true;
     }
@@ -113,8 +112,11 @@ internal sealed partial class SessionGrain(
         switch (_machine.Judge(NowMs, WindowMs, await IsHeldAsync()))
         {
             case ExpiryVerdict.Forget:
-                await index.RemoveAsync(_tenant, _session);
+                // The entry last: a state without one would never be looked at again.
                 await storage.ClearStateAsync();
+                _machine = new SessionMachine(storage.State);
+                await index.RemoveAsync(_tenant, _session);
+                _indexed = false;
                 LogForgotten(_tenant, _session);
                 DeactivateOnIdle();
                 break;
@@ -129,9 +131,9 @@ internal sealed partial class SessionGrain(
 
     private async Task WriteAsync(bool due = false)
     {
+        // The entry first: the sweep forgets an entry without a state, but would never find a state without an entry.
+        if (due || !_indexed) await SetDueAsync();
         await storage.WriteStateAsync();
-        if (!due && _indexed) return;
-        await SetDueAsync();
     }
 
     private async Task SetDueAsync()

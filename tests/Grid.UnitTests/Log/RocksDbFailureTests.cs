@@ -187,7 +187,7 @@ public sealed class RocksDbFailureTests : IAsyncLifetime, IDisposable
         if (!OperatingSystem.IsLinux()) return;
         using var folder = new TempFolder();
         using var child = Child.StartWithFileLimit(3072, "full", folder.Path);
-        var output = await child.Output.ReadToEndAsync().WaitAsync(TimeSpan.FromMinutes(2));
+        var output = await child.Output.ReadToEndAsync().WaitAsync(TimeSpan.FromMinutes(5));
         Assert.True(await child.WaitAsync() == 0, output);
         Assert.Contains("full at", output, StringComparison.Ordinal);
         Assert.Contains("disk of the data directory is full", output, StringComparison.Ordinal);

@@ -1,0 +1,84 @@
+using System.Diagnostics;
+using Grid.Benchmarks.Net;
+using Grid.Benchmarks.Report;
+using Grid.Benchmarks.Servers;
+
+namespace Grid.Benchmarks.Loads;
+
+/// <summary>
+/// Resident memory of the server per idle session with one subscription, over what it has after a warm-up without sessions.
+/// </summary>
+internal sealed class Idle : Load
+{
+    private const int WarmUpSessions = 500;
+    private static readonly TimeSpan MaxSettle = TimeSpan.FromSeconds(45);
+
+    /// <summary>The verb <c>idle</c>.</summary>
+    public static void Run(Options options, Summary summary)
+    {
+        var sessions = options.Int("sessions", 15_000);
+        var perChannel = options.Int("per-channel", 10);
+        var servers = Rig.Servers(options);
+        using var loop = new EventLoop();
+        try
+        {
+            foreach (var server in servers)
+            {
+                // Code that was compiled and pools that were filled by some sessions belong to the base.
+                Open(loop, server, Math.Min(WarmUpSessions, sessions), perChannel, "warm", out var warm);
+                foreach (var connection in warm) loop.Close(connection);
+                var before = Settle(loop, server);
+                var cpu = ProcessUsage.Of(server.ProcessId).CpuSeconds;
+                var start = Stopwatch.GetTimestamp();
+                var load = Open(loop, server, sessions, perChannel, "idle", out var connections);
+                var opening = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                var opened = ProcessUsage.Of(server.ProcessId);
+                var after = Settle(loop, server);
+                load.ThrowOnFault();
+                summary.Add(new Figure
+                {
+                    Row = $"memory per idle session, {sessions} sessions",
+                    Side = server.Name,
+                    Value = (after.Rss - before.Rss) / 1024.0 / sessions,
+                    Unit = "KiB",
+                    MoreIsBetter = false,
+                    ServerRss = after.Rss,
+                    Note = FormattableString.Invariant(
+                        $"base {before.Rss / 1048576.0:0.0} MiB; managed heap {(after.Heap - before.Heap) / 1024.0 / sessions:0.0} KiB each over {before.Heap / 1048576.0:0.0} MiB; {sessions / opening:0} sessions/s opened, {(opened.CpuSeconds - cpu) * 1e6 / sessions:0} µs of CPU each, {opened.Rss / 1048576.0:0} MiB before the collection"),
+                });
+                foreach (var connection in connections) loop.Close(connection);
+            }
+        }
+        finally
+        {
+            Rig.DisposeAll(servers);
+        }
+    }
+
+    private static Idle Open(EventLoop loop, IServer server, int sessions, int perChannel, string name, out LoadConnection[] connections)
+    {
+        var load = new Idle();
+        connections = [.. Enumerable.Range(0, sessions).Select(
+            i => server.Connection(load, i, $"{name}:{i / perChannel}", true, 128, false))];
+        Rig.Open(loop, server, load, connections);
+        return load;
+    }
+
+    /// <summary>Collects garbage and waits until resident memory stays within half a percent for five seconds.</summary>
+    private static (long Rss, long Heap) Settle(EventLoop loop, IServer server)
+    {
+        loop.RunFor(TimeSpan.FromSeconds(2));
+        var heap = server is GridServer { ProcessId: { } id } ? ManagedHeap.Collect(id) : 0;
+        var (start, steadySince) = (Stopwatch.GetTimestamp(), Stopwatch.GetTimestamp());
+        var steady = ProcessUsage.Of(server.ProcessId).Rss;
+        while (Stopwatch.GetElapsedTime(steadySince) < TimeSpan.FromSeconds(5) && Stopwatch.GetElapsedTime(start) < MaxSettle)
+        {
+            loop.RunFor(TimeSpan.FromMilliseconds(250));
+            var now = ProcessUsage.Of(server.ProcessId).Rss;
+            if (Math.Abs(now - steady) <= steady / 200) continue;
+            (steady, steadySince) = (now, Stopwatch.GetTimestamp());
+        }
+
+        return (ProcessUsage.Of(server.ProcessId).Rss, heap);
+    }
+}

@@ -1,0 +1,125 @@
+using System.Diagnostics;
+using Grid.Benchmarks.Net;
+using Grid.Benchmarks.Report;
+using Grid.Benchmarks.Servers;
+
+namespace Grid.Benchmarks.Loads;
+
+/// <summary>What the loads have in common: opening connections, measuring, and the sides that take turns.</summary>
+internal static class Rig
+{
+    private static readonly TimeSpan Priming = TimeSpan.FromSeconds(8);
+    private static readonly HashSet<IServer> Primed = [];
+    private const int OpeningAtOnce = 200;
+    private static readonly TimeSpan OpenPatience = TimeSpan.FromSeconds(120);
+
+    /// <summary>Starts Grid and the peer that the options ask for; every side is measured in the same run.</summary>
+    public static List<IServer> Servers(Options options, bool jetStream = false, params (string Name, string Value)[] settings)
+    {
+        var peer = options.Text("peer");
+        if (peer is not (null or "nats")) throw new BenchmarkException($"--peer {peer}: known is nats.");
+        options.RefuseOthers(["url", "key", "perf", "env"]);
+        var servers = new List<IServer>();
+        try
+        {
+            servers.Add(GridServer.Start(options, settings));
+            if (peer is not null) servers.Add(NatsServer.Start(jetStream));
+            return servers;
+        }
+        catch
+        {
+            DisposeAll(servers);
+            throw;
+        }
+    }
+
+    public static void DisposeAll(IEnumerable<IServer> servers)
+    {
+        foreach (var server in servers) server.Dispose();
+    }
+
+    /// <summary>Opens connections, some at once, until all are greeted and those that subscribe have been told so.</summary>
+    public static void Open(
+        EventLoop loop, IServer server, Load load, IReadOnlyList<LoadConnection> connections, int receiveBuffer = 0)
+    {
+        var (opened, subscribed) = (load.Opened, load.Subscribed);
+        var subscribing = connections.Count(c => c.Subscribes);
+        var next = 0;
+        var done = loop.RunUntil(
+            () =>
+            {
+                if (server.Ending is { } ending) throw new BenchmarkException($"{server.Name} {ending}");
+                load.ThrowOnFault();
+                while (next < connections.Count && next - (load.Opened - opened) < OpeningAtOnce)
+                    loop.Open(connections[next++], server.Address, receiveBuffer);
+                return load.Opened - opened == connections.Count && load.Subscribed - subscribed == subscribing;
+            },
+            OpenPatience);
+        if (!done)
+        {
+            throw new BenchmarkException(
+                $"Only {load.Opened - opened} of {connections.Count} connections to {server.Name} opened, {load.Subscribed - subscribed} subscribed.");
+        }
+    }
+
+    /// <summary>Lets a load that is running warm up, then measures it.</summary>
+    /// <param name="loop">The loop.</param>
+    /// <param name="server">The server, for its CPU time.</param>
+    /// <param name="load">The load.</param>
+    /// <param name="warmUp">How long nothing is counted.</param>
+    /// <param name="time">How long to measure.</param>
+    /// <param name="counter">What is counted.</param>
+    /// <param name="row">The row's name.</param>
+    /// <param name="unit">The unit of what is counted.</param>
+    public static Figure Measure(
+        EventLoop loop, IServer server, Load load, TimeSpan warmUp, TimeSpan time, Func<long> counter, string row, string unit)
+    {
+        // The first seconds of a .NET server are spent compiling, first quickly and then well: they are nobody's figure.
+        if (server is GridServer && Primed.Add(server)) loop.RunFor(Priming);
+        loop.RunFor(warmUp);
+        load.ResetLatency();
+        using var profile = server is GridServer { ProcessId: { } id, Profile: { } file } ? Profile(id, file, time) : null;
+        var reads = load.Reads;
+        var (before, cpu, own, start) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own, Stopwatch.GetTimestamp());
+        loop.RunFor(time);
+        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        var (after, cpuAfter, ownAfter) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own);
+        var latency = load.Latency;
+        load.ResetLatency();
+        if (server.Ending is { } ending) throw new BenchmarkException($"{server.Name} {ending}");
+        load.ThrowOnFault();
+        return new Figure
+        {
+            Row = row,
+            Side = server.Name,
+            Value = (after - before) / seconds,
+            Unit = unit,
+            Seconds = seconds,
+            Work = after - before,
+            PerRead = (after - before) / (double)Math.Max(1, load.Reads - reads),
+            Latency = latency,
+            ServerCpu = cpuAfter.CpuSeconds - cpu.CpuSeconds,
+            GeneratorCpu = ownAfter.CpuSeconds - own.CpuSeconds,
+            ServerRss = cpuAfter.Rss,
+        };
+    }
+
+    /// <summary>Samples the server's stacks while it is measured; the file is for <c>perf report</c>.</summary>
+    private static ChildProcess Profile(int processId, string file, TimeSpan time)
+    {
+        string[] arguments =
+        [
+            "record", "-q", "-F", "499", "-g", "-p", $"{processId}", "-o", Path.GetFullPath(file),
+            "--", "sleep", FormattableString.Invariant($"{time.TotalSeconds:0.0}"),
+        ];
+        return ChildProcess.Start("/usr/bin/perf", arguments, new Dictionary<string, string>(), Path.GetTempPath(), waitAtEnd: true);
+    }
+
+    /// <summary>Waits for what is under way after the publishers stopped.</summary>
+    public static void Drain(EventLoop loop, Load load, IServer server, Func<bool> idle)
+    {
+        var drained = loop.RunUntil(() => load.Faults > 0 || idle(), TimeSpan.FromSeconds(30));
+        load.ThrowOnFault();
+        if (!drained) throw new BenchmarkException($"{server.Name}: messages were still missing after 30 s.");
+    }
+}
