@@ -29,7 +29,7 @@ public class ShopApp : IAsyncLifetime
 {
     public const string ApiKey = "embedding-test-key-0123456789";
 
-    private readonly TestFolder _folder = new("shop");
+    private readonly string _folder = Directory.CreateTempSubdirectory("grid-shop-").FullName;
     private WebApplication _app = null!;
 
     public Uri Address { get; private set; } = null!;
@@ -51,7 +51,7 @@ public class ShopApp : IAsyncLifetime
             .UseLocalhostClustering(FreePort.Next(), FreePort.Next())
             .AddGrid(options =>
             {
-                options.DataDirectory = _folder["grid"];
+                options.DataDirectory = Path.Combine(_folder, "grid");
                 options.Bootstrap.ApiKey = ApiKey;
                 options.ResumeWindow = TimeSpan.FromSeconds(1);
                 options.CheckpointInterval = TimeSpan.FromMilliseconds(200);
@@ -75,7 +75,7 @@ public class ShopApp : IAsyncLifetime
     {
         await _app.StopAsync();
         await _app.DisposeAsync();
-        _folder.Dispose();
+        Directory.Delete(_folder, recursive: true);
     }
 
     /// <summary>Grid's HTTP endpoints with its API key.</summary>
