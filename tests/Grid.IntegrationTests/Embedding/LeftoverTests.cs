@@ -92,7 +92,8 @@ public class LeftoverTests(ShopApp app) : IClassFixture<ShopApp>
                 (states, entries) = await StoredSessionsAsync();
                 return (Connections.Count, Hub.ChannelCount, states, entries) == (0, 0, 0, 0);
             },
-            () => $"nothing is left; {Connections.Count} connections, {Hub.ChannelCount} channels, {states} states, {entries} index entries are");
+            () => $"nothing is left; {Connections.Count} connections, {Hub.ChannelCount} channels, {states} states, {entries} index entries are\n"
+                + string.Join('\n', app.Log.Take(20)));
     }
 
     /// <summary>How many sessions have stored state, and how many are in the index.</summary>

@@ -29,26 +29,29 @@ public class ShopApp : IAsyncLifetime
 {
     public const string ApiKey = "embedding-test-key-0123456789";
 
-    private readonly TestFolder _folder = new("shop");
+    private readonly string _folder = Directory.CreateTempSubdirectory("grid-shop-").FullName;
     private WebApplication _app = null!;
 
     public Uri Address { get; private set; } = null!;
 
     public IServiceProvider Services => _app.Services;
 
+    /// <summary>What was logged as a warning or worse.</summary>
+    public ConcurrentQueue<string> Log { get; } = new();
+
     /// <summary>What was logged as an error or worse.</summary>
-    public ConcurrentQueue<string> Errors { get; } = new();
+    public IEnumerable<string> Errors => Log.Where(line => !line.StartsWith(nameof(LogLevel.Warning), StringComparison.Ordinal));
 
     public async Task InitializeAsync()
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Logging.ClearProviders().AddProvider(new ErrorLog(Errors));
+        builder.Logging.ClearProviders().AddProvider(new QueueLog(Log));
         builder.UseOrleans(silo => silo
             .UseLocalhostClustering(FreePort.Next(), FreePort.Next())
             .AddGrid(options =>
             {
-                options.DataDirectory = _folder["grid"];
+                options.DataDirectory = Path.Combine(_folder, "grid");
                 options.Bootstrap.ApiKey = ApiKey;
                 options.ResumeWindow = TimeSpan.FromSeconds(1);
                 options.CheckpointInterval = TimeSpan.FromMilliseconds(200);
@@ -72,7 +75,7 @@ public class ShopApp : IAsyncLifetime
     {
         await _app.StopAsync();
         await _app.DisposeAsync();
-        _folder.Dispose();
+        Directory.Delete(_folder, recursive: true);
     }
 
     /// <summary>Grid's HTTP endpoints with its API key.</summary>
@@ -90,14 +93,14 @@ public class ShopApp : IAsyncLifetime
         await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, null, context.RequestAborted);
     }
 
-    private sealed class ErrorLog(ConcurrentQueue<string> lines) : ILoggerProvider, ILogger
+    private sealed class QueueLog(ConcurrentQueue<string> lines) : ILoggerProvider, ILogger
     {
         public ILogger CreateLogger(string categoryName) => this;
 
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
 
-        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {

@@ -4,7 +4,7 @@ using Grid.Testing.Hosting;
 namespace Grid.IntegrationTests.Sdk;
 
 /// <summary>One real host for the tests that leave it alone, or only start it again.</summary>
-public sealed class SdkHost : IAsyncLifetime
+public sealed class SdkHost : IAsyncLifetime, IDisposable
 {
     private readonly HttpClient _http = new();
 
@@ -25,9 +25,10 @@ public sealed class SdkHost : IAsyncLifetime
     public async Task DisposeAsync()
     {
         Http.Dispose();
-        _http.Dispose();
         await Host.DisposeAsync();
     }
+
+    public void Dispose() => _http.Dispose();
 
     /// <summary>Options with a token that may do everything.</summary>
     internal async Task<GridClientOptions> OptionsAsync(string user, CuttableTransport? transport = null) => new()
