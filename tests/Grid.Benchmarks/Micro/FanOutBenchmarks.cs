@@ -44,7 +44,7 @@ public class FanOutBenchmarks
             new NoReader(),
             _ => Task.FromResult(head),
             new RelayMetrics(meters),
-            static item => item.Execute());
+            new WorkQueue(static item => item.Execute()));
         var encoder = new WebSocketEncoder(JsonWireCodec.Instance);
         _consumers = [.. Enumerable.Range(0, Consumers).Select(_ => new FakeConsumer(encoder))];
         foreach (var consumer in _consumers)
@@ -89,6 +89,8 @@ public class FanOutBenchmarks
         public long Bytes { get; private set; }
 
         public IDeliveryEncoder Encoder => encoder;
+
+        public bool IsEnding => false;
 
         public int Room => int.MaxValue;
 

@@ -4,7 +4,6 @@ using Grid.Protocol;
 using Grid.Server.Channels;
 using Grid.Server.Sessions;
 using Orleans.Core;
-using Orleans.Runtime;
 using Orleans.Storage;
 using Orleans.Timers;
 

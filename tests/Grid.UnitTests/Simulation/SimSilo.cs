@@ -14,7 +14,6 @@ using Grid.Server.Telemetry;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
-using Orleans.Runtime;
 
 namespace Grid.UnitTests.Simulation;
 

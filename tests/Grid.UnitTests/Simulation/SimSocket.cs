@@ -9,6 +9,7 @@ namespace Grid.UnitTests.Simulation;
 /// A socket between a client and a silo's real connection: bytes in order, at a pace, until it is closed or cut. What is on its way
 /// when it is cut may be lost.
 /// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "The connection that reads from it disposes of it.")]
 internal sealed class SimSocket
 {
     private static readonly WebSocketEncoder Encoder = new(JsonWireCodec.Instance);

@@ -1,7 +1,6 @@
 using System.Globalization;
 using Grid.Protocol;
 using Grid.Server.Sessions;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace Grid.UnitTests.Simulation;

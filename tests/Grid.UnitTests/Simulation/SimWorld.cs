@@ -3,7 +3,6 @@ using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
 using Microsoft.Extensions.Options;
-using Orleans.Runtime;
 
 namespace Grid.UnitTests.Simulation;
 
