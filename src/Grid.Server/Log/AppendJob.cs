@@ -68,7 +68,11 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     /// <inheritdoc/>
     public override void Commit()
     {
-        if (_view is not null) _state!.EndGroup(_view);
+        if (_view is null) return;
+        _state!.EndGroup(_view);
+
+        // Not before: a sweep that looked too early would find nothing to trim, and forget the note.
+        log.NoteLimits(_state);
     }
 
     /// <inheritdoc/>
@@ -174,7 +178,6 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
         if (state.Group == group.Number) AddKeys(KeysOfGroup(state), request);
         state.Total = total;
         state.Head += messages.Count;
-        log.NoteLimits(state);
     }
 
     /// <summary>The channel is made, or is empty: its record names the time of its oldest message, for retention.</summary>
