@@ -113,8 +113,10 @@ internal sealed partial class SessionGrain(
         switch (_machine.Judge(NowMs, WindowMs, await IsHeldAsync()))
         {
             case ExpiryVerdict.Forget:
-                await index.RemoveAsync(_tenant, _session);
+                // The index last: a crash in between leaves what the sweep finds again.
                 await storage.ClearStateAsync();
+                _machine = new SessionMachine(storage.State);
+                await index.RemoveAsync(_tenant, _session);
                 LogForgotten(_tenant, _session);
                 DeactivateOnIdle();
                 break;
