@@ -92,11 +92,17 @@ internal sealed partial class SessionGrain(
         }
 
         if (silo is not null) await FenceAsync(silo, storage.State.Generation, code);
-        await index.RemoveAsync(_tenant, _session);
-        await storage.WriteStateAsync();
-        await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + Tombstone));
-        DeactivateOnIdle();
-        return true;
+        try
+        {
+            await storage.WriteStateAsync();
+            await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + Tombstone));
+            return true;
+        }
+        finally
+        {
+            // Also when it could not be stored: who tries again must be answered by what the store says, not by this memory.
+            DeactivateOnIdle();
+        }
     }
 
     public Task<SessionDescription?> DescribeAsync()
