@@ -87,6 +87,7 @@ internal sealed partial class ClientConnection
         }
 
         Generation = attached!.Generation;
+        _takenUp = attached.Subscriptions;
         _link = new SessionLink(this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Time, _services.Logger);
 
         // Known to the relay before the client knows its session: whoever takes the session up next finds this socket to close.
@@ -104,6 +105,7 @@ internal sealed partial class ClientConnection
             Subscriptions = [.. joined.Where(j => j.State is not null).Select(j => j.State!)],
         });
         _services.Metrics.Welcomed(state);
+        _takenUp = null;
         _welcomed = true;
         foreach (var (_, follows, subscription) in joined)
         {

@@ -69,7 +69,8 @@ internal sealed partial class ClientConnection
     /// <summary>All that the session's grain needs to know of this socket.</summary>
     public SessionCheckpoint MakeCheckpoint(bool detached)
     {
-        var cursors = new Dictionary<string, Position>(StringComparer.Ordinal);
+        // A resume that failed half way has joined some channels only; the session keeps the others.
+        var cursors = new Dictionary<string, Position>(_takenUp ?? [], StringComparer.Ordinal);
         lock (_subscriptions)
         {
             foreach (var (channel, subscription) in _subscriptions) cursors[channel] = subscription.Acked;
