@@ -33,7 +33,12 @@ internal sealed partial class CatchUpPump(OutboundBuffer outbound, TimeProvider 
                 {
                     await outbound.WaitForRoomAsync();
                     if (outbound.IsClosed) return;
-                    if (await subscription.Channel.CatchUpAsync(subscription)) _behind.Enqueue(subscription);
+                    var before = subscription.Cursor;
+                    if (!await subscription.Channel.CatchUpAsync(subscription)) continue;
+
+                    // A message larger than the room there is goes out alone.
+                    if (subscription.Cursor == before) await outbound.FlushAsync();
+                    _behind.Enqueue(subscription);
                 }
                 catch (Exception e)
                 {
