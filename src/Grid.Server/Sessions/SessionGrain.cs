@@ -57,7 +57,8 @@ internal sealed partial class SessionGrain(
     {
         var (olderSilo, olderGeneration) = (storage.State.Silo, storage.State.Generation);
         var silo = request.Silo.ToParsableString();
-        var attached = _machine.Attach(request, silo, NowMs, WindowMs, loss.MayHaveHappened(options.Value.ResumeWindow));
+        var attached = _machine.Attach(
+            request, silo, NowMs, WindowMs, loss.MayHaveHappened(options.Value.ResumeWindow), options.Value.MaxSubscriptionsPerSession);
         if (attached.State == WelcomeState.Expired) return attached;
 
         // The older socket ends soon, but nobody waits for it: its silo may be the one that died.
