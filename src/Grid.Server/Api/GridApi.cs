@@ -60,7 +60,11 @@ internal static class GridApi
         services.AddOpenApi(ApiDocument.Name, ApiDocument.Configure);
 
         // Its line for each request holds the query string, and that may hold a token.
-        services.AddLogging(logging => logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning));
+        // And whoever sends bad credentials must not fill the log with two lines for each.
+        services.AddLogging(logging => logging
+            .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning)
+            .AddFilter(typeof(GridBearerHandler).FullName, LogLevel.Warning)
+            .AddFilter(typeof(GridBasicHandler).FullName, LogLevel.Warning));
         return services;
     }
 

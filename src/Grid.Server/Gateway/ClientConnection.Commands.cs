@@ -107,6 +107,11 @@ internal sealed partial class ClientConnection
         _services.Metrics.Welcomed(state);
         _welcomed = true;
         _resuming = null;
+        if (state == WelcomeState.Resumed)
+        {
+            foreach (var channel in resume!.Cursors.Keys.Where(c => !attached.Subscriptions.ContainsKey(c))) SendTooMany(null, channel);
+        }
+
         foreach (var (_, follows, subscription) in joined)
         {
             if (follows is not null) Send(follows);
@@ -150,8 +155,7 @@ internal sealed partial class ClientConnection
         lock (_subscriptions) (known, count) = (_subscriptions.GetValueOrDefault(frame.Channel), _subscriptions.Count);
         if (known is null && count >= _services.Options.MaxSubscriptionsPerSession)
         {
-            Send(new ErrorFrame(
-                frame.Id, ErrorCode.QuotaExceeded, $"A session has at most {_services.Options.MaxSubscriptionsPerSession} subscriptions."));
+            SendTooMany(frame.Id, frame.Channel);
             return;
         }
 
@@ -298,6 +302,11 @@ internal sealed partial class ClientConnection
             Send(new ErrorFrame(id, ErrorCode.Forbidden, $"The token does not allow this on {channel}."));
         return false;
     }
+
+    private void SendTooMany(long? id, string channel) => Send(new ErrorFrame(
+        id,
+        ErrorCode.QuotaExceeded,
+        $"A session has at most {_services.Options.MaxSubscriptionsPerSession} subscriptions: {channel} is not among them."));
 
     private bool MayReadPast(string channel) =>
         _caller.Capabilities.Allows(channel, Capability.History) && _services.Policies.For(channel).History;

@@ -33,6 +33,8 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private CatchUpPump? _catchUp;
     private readonly IPAddress? _address;
     private string? _presentedToken;
+
+    /// <summary>Where the session stood when it was taken up; null once all of it is among the subscriptions.</summary>
     private bool _welcomed;
     private Dictionary<string, Position>? _resuming;
     private bool _peerClosed;

@@ -40,9 +40,13 @@ internal sealed class SocketStream(Stream inner, Func<Stream, OutboundBuffer> ma
 
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
+        if (buffer.Length == 0 || (buffer.Span[0] & 0x0F) == CloseOpcode) return ValueTask.CompletedTask;
+
         // The library writes each frame in one call, and reuses its buffer afterwards.
-        if (buffer.Length > 0 && (buffer.Span[0] & 0x0F) != CloseOpcode) _outbound.Write(buffer.ToArray());
-        return ValueTask.CompletedTask;
+        _outbound.Write(buffer.ToArray());
+
+        // It answers pings inside its read, unseen by the read loop: a peer that pings and reads no answers is not read from either.
+        return new ValueTask(_outbound.WaitForRoomAsync());
     }
 
     public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;

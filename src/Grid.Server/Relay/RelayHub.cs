@@ -60,7 +60,7 @@ internal sealed partial class RelayHub(
     public Task<long> CountSubscribersAsync(ChannelId channel) =>
         Task.FromResult(_channels.TryGetValue(channel, out var local) ? local.SubscriptionCount : 0L);
 
-    /// <summary>Makes a socket known as its session's; an older one of the same session ends.</summary>
+    /// <summary>Makes a socket known as its session's; the older of two sockets of one session ends, whichever comes first here.</summary>
     public void Register(ISessionSocket socket)
     {
         ISessionSocket? older = null;
@@ -69,8 +69,9 @@ internal sealed partial class RelayHub(
             socket,
             (_, known) =>
             {
-                older = known.Generation < socket.Generation ? known : null;
-                return older is null ? known : socket;
+                var newer = known.Generation < socket.Generation ? socket : known;
+                older = newer == socket ? known : socket;
+                return newer;
             });
         older?.Close(CloseCode.Superseded, "A newer connection took the session over.");
     }

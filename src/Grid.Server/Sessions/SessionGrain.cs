@@ -57,7 +57,8 @@ internal sealed partial class SessionGrain(
     {
         var (olderSilo, olderGeneration) = (storage.State.Silo, storage.State.Generation);
         var silo = request.Silo.ToParsableString();
-        var attached = _machine.Attach(request, silo, NowMs, WindowMs, loss.MayHaveHappened(options.Value.ResumeWindow));
+        var attached = _machine.Attach(
+            request, silo, NowMs, WindowMs, loss.MayHaveHappened(options.Value.ResumeWindow), options.Value.MaxSubscriptionsPerSession);
         if (attached.State == WelcomeState.Expired) return attached;
 
         // The older socket ends soon, but nobody waits for it: its silo may be the one that died.
@@ -92,10 +93,17 @@ internal sealed partial class SessionGrain(
         }
 
         if (silo is not null) await FenceAsync(silo, storage.State.Generation, code);
-        await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + Tombstone));
-        await storage.WriteStateAsync();
-        DeactivateOnIdle();
-        return true;
+        try
+        {
+            await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + Tombstone));
+            await storage.WriteStateAsync();
+            return true;
+        }
+        finally
+        {
+            // Also when it could not be stored: who tries again must be answered by what the store says, not by this memory.
+            DeactivateOnIdle();
+        }
     }
 
     public Task<SessionDescription?> DescribeAsync()

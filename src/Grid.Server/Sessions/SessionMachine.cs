@@ -37,7 +37,9 @@ internal sealed class SessionMachine(SessionState state)
     /// Whether state that is missing may have been lost rather than have expired: then a resume with cursors is believed, since the
     /// (verified) token says whose the session is and the client says where it stands.
     /// </param>
-    public SessionAttached Attach(SessionAttach request, string silo, long nowMs, long windowMs, bool mayRebuild)
+    /// <param name="maxSubscriptions">The most subscriptions of a session; cursors of further channels are left out of the answer.</param>
+    public SessionAttached Attach(
+        SessionAttach request, string silo, long nowMs, long windowMs, bool mayRebuild, int maxSubscriptions = int.MaxValue)
     {
         if (state.Closed) return new SessionAttached { State = WelcomeState.Expired };
         if (!request.Resume)
@@ -64,7 +66,11 @@ internal sealed class SessionMachine(SessionState state)
         var known = new Dictionary<string, Position>(state.Cursors, StringComparer.Ordinal);
 
         // The client's cursors win: it knows what it has finished with. Channels it does not name keep the server's.
-        foreach (var (channel, cursor) in request.Cursors) state.Cursors[channel] = cursor;
+        foreach (var (channel, cursor) in request.Cursors)
+        {
+            if (state.Cursors.Count < maxSubscriptions || state.Cursors.ContainsKey(channel)) state.Cursors[channel] = cursor;
+        }
+
         TakeUp(request.TokenGeneration, silo);
         return new SessionAttached
         {
