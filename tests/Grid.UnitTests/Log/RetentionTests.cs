@@ -174,8 +174,11 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         var channel = new ChannelId("default", "counted:1");
         await sweeper.StartAsync(CancellationToken.None);
         await AppendAsync(channel, 30);
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         while ((await _log.GetHeadAsync(channel)).Oldest == 1)
         {
+            patience.Token.ThrowIfCancellationRequested();
+
             // The sweeper's timer is on this clock; whenever it is waiting, this makes it go on.
             _time.Advance(sweeper.Interval);
             await Task.Yield();
