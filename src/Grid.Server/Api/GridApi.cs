@@ -18,7 +18,7 @@ internal static class GridApi
 {
     /// <summary>
     /// Registers identity, the API, health and the document. The host registers besides: <see cref="ISecretStore"/>,
-    /// <see cref="Channels.IChannelReader"/>, <see cref="Relay.IGridDirectory"/>, and the grain storage <c>config</c>.
+    /// <see cref="Channels.IChannelReader"/>, <see cref="IChannelPublisher"/>, <see cref="Relay.IGridDirectory"/>, and the grain storage <c>config</c>.
     /// </summary>
     /// <remarks>
     /// Adds the authentication schemes <c>Grid</c> and <c>GridBasic</c>, which only Grid's own endpoints name. ASP.NET takes a single
@@ -46,7 +46,6 @@ internal static class GridApi
         services.TryAddSingleton<CredentialCheck>();
         services.TryAddSingleton<PlaygroundLimiter>();
         services.TryAddSingleton<NamespacePolicies>();
-        services.TryAddSingleton<IChannelPublisher, GrainChannelPublisher>();
         services.TryAddSingleton<IReadiness, Readiness>();
         services.TryAddEnumerable(ServiceDescriptor.Transient<IStartupFilter, StatusProblems>());
 
