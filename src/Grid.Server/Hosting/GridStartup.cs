@@ -19,13 +19,16 @@ public sealed class GridStartup : IHostedLifecycleService
         _bootstrap = bootstrap;
         var silos = services.GetRequiredService<ISiloStatusOracle>();
         var reader = services.GetRequiredService<MessageLogs>();
+        var store = services.GetRequiredService<RocksDbStore>();
         var probe = new Abstractions.ChannelId("grid", "readiness");
         readiness.Add("started", _ => ValueTask.FromResult(_done.Task.IsCompletedSuccessfully));
         readiness.Add("cluster", _ => ValueTask.FromResult(silos.CurrentStatus == SiloStatus.Active));
         readiness.Add("store", async cancellation =>
         {
             await reader.Durable.GetHeadAsync(probe, cancellation);
-            return true;
+
+            // Reads go on while a full disk refuses writes; publishes do not.
+            return store.Writer.IsAvailable;
         });
     }
 

@@ -62,6 +62,12 @@ internal sealed partial class StoreWriter
     /// <summary>Groups begun so far.</summary>
     public long Groups => _group.Number;
 
+    /// <summary>Whether jobs are taken: false while the database cannot be written, and after the end.</summary>
+    public bool IsAvailable
+    {
+        get { lock (_gate) return !_stopped && _unavailable is null; }
+    }
+
     /// <summary>Starts the loop.</summary>
     public void Start() => _thread.Start();
 
