@@ -206,6 +206,9 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
                 return false;
             }
 
+            // From here on it is no stranger: the place is for the next one, however long the session takes.
+            _services.Registry.LeaveHello();
+            entered = false;
             _caller = caller;
             User = caller.User ?? UserName.Server;
             return await TakeUpSessionAsync(hello.Resume);

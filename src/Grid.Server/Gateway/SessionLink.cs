@@ -1,5 +1,6 @@
 using Grid.Abstractions;
 using Grid.Protocol;
+using Grid.Server.Log;
 using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Gateway;
@@ -87,7 +88,7 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
             }
 
             var status = await CallAsync(changes, detach);
-            foreach (var change in changes) change.Done(status == SessionCallStatus.Ok);
+            foreach (var change in changes) Tell(change, status == SessionCallStatus.Ok);
             if (detach) _detached!.TrySetResult();
             else if (status == SessionCallStatus.Fenced) connection.Close(CloseCode.Superseded, "A newer connection took the session over.");
         }
@@ -107,7 +108,7 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
                 // The grain lost its state: tell it everything, this change included.
                 return await grain.CheckpointAsync(connection.MakeCheckpoint(detached: false));
             }
-            catch (Exception e) when (attempt < Attempts && e is TimeoutException or OrleansException)
+            catch (Exception e) when (attempt < Attempts && e is TimeoutException or OrleansException && e.InnerException is not LogUnavailableException)
             {
                 await Task.Delay(Pause * attempt, time, CancellationToken.None);
             }
@@ -116,6 +117,19 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
                 LogUnreachable(connection.Session, e);
                 return null;
             }
+        }
+    }
+
+    /// <summary>Whatever a callback does, the loop must go on: others wait behind it.</summary>
+    private void Tell(LinkChange change, bool stored)
+    {
+        try
+        {
+            change.Done(stored);
+        }
+        catch (Exception e)
+        {
+            LogCallbackFailed(connection.Session, e);
         }
     }
 
@@ -138,6 +152,9 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
 
         return change;
     }
+
+    [LoggerMessage(LogLevel.Error, "A change of session {Session} could not be confirmed to its client")]
+    private partial void LogCallbackFailed(string session, Exception exception);
 
     [LoggerMessage(LogLevel.Warning, "The grain of session {Session} could not be reached")]
     private partial void LogUnreachable(string session, Exception exception);

@@ -10,6 +10,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 
@@ -36,6 +37,9 @@ public static class GridSiloBuilderExtensions
         if (configure is not null) services.PostConfigure(configure);
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
+
+        // The store says once that it is away; Orleans would say it, with a stack trace, for every session that wants to be written.
+        services.AddLogging(static logging => logging.AddFilter(typeof(RocksDbGrainStorage).FullName, LogLevel.None));
 
         // The host must not cut the drain short.
         services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>>(static (host, grid) =>

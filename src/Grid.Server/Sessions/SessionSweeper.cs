@@ -39,14 +39,26 @@ internal sealed partial class SessionSweeper(
 
     private async Task SweepAsync(CancellationToken stoppingToken)
     {
+        var failed = 0;
         while (await index.DueAsync(time.GetUtcNow(), BatchSize, stoppingToken) is { Count: > 0 } due)
         {
             await Parallel.ForEachAsync(
                 due,
                 new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = stoppingToken },
                 async (entry, _) =>
-                    await grains.GetGrain<ISessionGrain>($"{entry.Tenant}/{entry.Session}").ExpireIfDueAsync());
-            if (due.Count < BatchSize) return;
+                {
+                    try
+                    {
+                        await grains.GetGrain<ISessionGrain>($"{entry.Tenant}/{entry.Session}").ExpireIfDueAsync();
+                    }
+                    catch (Exception e)
+                    {
+                        // It stays due; the others are not held up by it.
+                        Interlocked.Increment(ref failed);
+                        LogSweepFailed(e);
+                    }
+                });
+            if (due.Count < BatchSize || failed > 0) return;
         }
     }
 

@@ -33,7 +33,7 @@ public sealed partial class TenancyBootstrap
         (_grains, _keys, _options, _time, _logger) = (grains, keys, options.Value, time, logger);
 
     /// <summary>Makes what is missing.</summary>
-    /// <exception cref="InvalidOperationException">The configured key belongs to another tenant or was revoked.</exception>
+    /// <exception cref="GridStartupException">The configured key belongs to another tenant or was revoked.</exception>
     public async Task<BootstrapResult> EnsureAsync()
     {
         var configured = string.IsNullOrEmpty(_options.Bootstrap.ApiKey) ? null : _options.Bootstrap.ApiKey;
@@ -76,7 +76,7 @@ public sealed partial class TenancyBootstrap
         if (made) return true;
         var known = await grain.GetAsync();
         if (known is not { Tenant: DefaultTenant, Revoked: false })
-            throw new InvalidOperationException("The key in Grid:Bootstrap:ApiKey was revoked or belongs to another tenant. Configure another one.");
+            throw new GridStartupException("The key in Grid:Bootstrap:ApiKey was revoked or belongs to another tenant. Configure another one.");
         return false;
     }
 

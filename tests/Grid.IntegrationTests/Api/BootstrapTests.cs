@@ -45,7 +45,7 @@ public sealed class BootstrapTests(ApiHost host)
         await With("revoked-afterwards").EnsureAsync();
         var keys = host.Services.GetRequiredService<ApiKeys>();
         await host.Services.GetRequiredService<IGrainFactory>().GetGrain<IApiKeyGrain>(keys.Digest("revoked-afterwards")).RevokeAsync();
-        await Assert.ThrowsAsync<InvalidOperationException>(() => With("revoked-afterwards").EnsureAsync());
+        await Assert.ThrowsAsync<GridStartupException>(() => With("revoked-afterwards").EnsureAsync());
         using var client = host.With("revoked-afterwards");
         await Http.ProblemAsync(await client.GetAsync("/v1/channels/room:1"), System.Net.HttpStatusCode.Unauthorized, "unauthorized");
     }
