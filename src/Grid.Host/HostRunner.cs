@@ -33,7 +33,7 @@ internal static class HostRunner
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);
             ListenAddresses.CheckFree(app.Configuration[WebHostDefaults.ServerUrlsKey]);
-            app.Services.OpenGridStore();
+            await app.Services.OpenGridStoreAsync();
             map(app);
             await app.RunAsync();
             return 0;

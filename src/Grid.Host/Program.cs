@@ -5,11 +5,7 @@ using Grid.Server.Hosting;
 return await HostRunner.RunAsync(args, builder =>
 {
     var mode = ClusterMode.Read(builder.Configuration);
-    builder.Host.UseOrleans(silo =>
-    {
-        mode.Configure(silo);
-        silo.AddGrid();
-    });
+    builder.Host.UseOrleans(mode.AddGrid);
     builder.Services.AddHostedService<WelcomeBanner>();
 }, app =>
 {

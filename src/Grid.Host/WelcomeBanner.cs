@@ -2,13 +2,12 @@ using Grid.Server.Hosting;
 using Grid.Server.Tenancy;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.Extensions.Options;
 
 namespace Grid.Host;
 
 /// <summary>Says in plain words, when everything is up, where Grid listens, where its data is, its key, and what to try next.</summary>
 internal sealed class WelcomeBanner(
-    IServer server, IOptions<GridOptions> options, GridStartup startup) : BackgroundService
+    IServer server, IServiceProvider services, GridStartup startup) : BackgroundService
 {
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -29,7 +28,7 @@ internal sealed class WelcomeBanner(
 
             Grid is up.
               Listening on   {string.Join(", ", addresses)}
-              Data           {Path.GetFullPath(options.Value.DataDirectory)}
+              Data           {services.DescribeGridStore()}
             """);
         if (made.GeneratedApiKey is not null)
         {

@@ -2,10 +2,10 @@ using Grid.Server.Api;
 using Grid.Server.Channels;
 using Grid.Server.Gateway;
 using Grid.Server.Log;
+using Grid.Server.Log.Postgres;
 using Grid.Server.Relay;
 using Grid.Server.Sessions;
 using Grid.Server.Telemetry;
-using Grid.Server.Tenancy;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -32,14 +32,34 @@ public static class GridSiloBuilderExtensions
     /// </summary>
     public static ISiloBuilder AddGrid(this ISiloBuilder silo, Action<GridOptions>? configure = null)
     {
+        // The store says once that it is away; Orleans would say it, with a stack trace, for every session that wants to be written.
+        silo.Services.AddLogging(static logging => logging.AddFilter(typeof(RocksDbGrainStorage).FullName, LogLevel.None));
+        silo.Services.AddGridEmbeddedStore();
+        silo.AddGridEmbeddedGrainStorage();
+        silo.Services.AddSingleton<SessionLoss>();
+        return silo.AddGridParts(configure);
+    }
+
+    /// <summary>
+    /// Adds Grid as one silo of a cluster: clustering and configuration on PostgreSQL, messages there too, sessions on Redis. Settings
+    /// as with <see cref="AddGrid"/>; <c>DataDirectory</c> is not used.
+    /// </summary>
+    public static ISiloBuilder AddGridCluster(this ISiloBuilder silo, GridClusterOptions cluster, Action<GridOptions>? configure = null)
+    {
+        silo.UseGridClustering(cluster);
+        silo.Services.AddGridPostgresStore(cluster);
+        silo.AddGridRedisSessions(cluster);
+        silo.Services.AddSingleton<SessionLoss>();
+        return silo.AddGridParts(configure);
+    }
+
+    private static ISiloBuilder AddGridParts(this ISiloBuilder silo, Action<GridOptions>? configure)
+    {
         var services = silo.Services;
         services.AddOptions<GridOptions>().Bind(silo.Configuration.GetSection(GridOptions.Section)).ValidateOnStart();
         if (configure is not null) services.PostConfigure(configure);
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
-
-        // The store says once that it is away; Orleans would say it, with a stack trace, for every session that wants to be written.
-        services.AddLogging(static logging => logging.AddFilter(typeof(RocksDbGrainStorage).FullName, LogLevel.None));
 
         // The host must not cut the drain short.
         services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>>(static (host, grid) =>
@@ -54,8 +74,6 @@ public static class GridSiloBuilderExtensions
         services.AddSingleton<ChannelPublisher>();
         services.AddSingleton<IChannelPublisher>(s => s.GetRequiredService<ChannelPublisher>());
         services.AddSingleton<PublishMetrics>();
-        services.AddGridEmbeddedStore();
-        silo.AddGridEmbeddedGrainStorage();
 
         // Relay: what this silo listens to.
         services.AddSingleton<RelayMetrics>();
@@ -68,7 +86,6 @@ public static class GridSiloBuilderExtensions
         services.AddHostedService<RelaySweeper>();
 
         // Sessions.
-        services.AddSingleton<SessionLoss>();
         services.AddHostedService<SessionSweeper>();
         silo.Configure<GrainCollectionOptions>(o => o.ClassSpecificCollectionAge[typeof(SessionGrain).FullName!] = SessionCollectionAge);
 
@@ -78,7 +95,6 @@ public static class GridSiloBuilderExtensions
         services.AddSingleton<PastGuard>();
         services.AddSingleton<GatewayServices>();
         services.AddHostedService<GatewayUpkeep>();
-        services.AddSingleton<ISecretStore, StoreSecrets>();
         services.AddGridApi();
         silo.AddGridDashboard();
         services.AddSingleton<GridStartup>();

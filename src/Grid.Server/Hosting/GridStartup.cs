@@ -1,4 +1,3 @@
-using Grid.Server.Log;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -18,18 +17,9 @@ public sealed class GridStartup : IHostedLifecycleService
     {
         _bootstrap = bootstrap;
         var silos = services.GetRequiredService<ISiloStatusOracle>();
-        var reader = services.GetRequiredService<MessageLogs>();
-        var store = services.GetRequiredService<RocksDbStore>();
-        var probe = new Abstractions.ChannelId("grid", "readiness");
         readiness.Add("started", _ => ValueTask.FromResult(_done.Task.IsCompletedSuccessfully));
         readiness.Add("cluster", _ => ValueTask.FromResult(silos.CurrentStatus == SiloStatus.Active));
-        readiness.Add("store", async cancellation =>
-        {
-            await reader.Durable.GetHeadAsync(probe, cancellation);
-
-            // Reads go on while a full disk refuses writes; publishes do not.
-            return store.Writer.IsAvailable;
-        });
+        foreach (var (name, check) in services.GetRequiredService<IGridStore>().Checks) readiness.Add(name, check);
     }
 
     /// <summary>What this start had to make; ends when Grid is ready.</summary>
@@ -58,8 +48,13 @@ public sealed class GridStartup : IHostedLifecycleService
 public static class GridStartupExtensions
 {
     /// <summary>
-    /// Opens the embedded store now, before anything else starts, so that what is wrong with its folder is said first and alone.
+    /// Opens the stores now, before anything else starts, so that what is wrong with them is said first and alone: the embedded
+    /// one's folder, or in a cluster the database, whose schema is made or migrated here.
     /// </summary>
-    /// <exception cref="GridStartupException">The store cannot be opened; the message says why in plain words.</exception>
-    public static void OpenGridStore(this IServiceProvider services) => services.GetRequiredService<RocksDbStore>();
+    /// <exception cref="GridStartupException">A store cannot be used; the message says why in plain words.</exception>
+    public static Task OpenGridStoreAsync(this IServiceProvider services, CancellationToken cancellationToken = default) =>
+        services.GetRequiredService<IGridStore>().OpenAsync(cancellationToken);
+
+    /// <summary>Where Grid's data is, for the person who starts it; without secrets.</summary>
+    public static string DescribeGridStore(this IServiceProvider services) => services.GetRequiredService<IGridStore>().Description;
 }

@@ -1,5 +1,6 @@
 using Grid.Server.Hosting;
 using Grid.Server.Sessions;
+using Grid.Server.Tenancy;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
@@ -34,6 +35,8 @@ internal static class LogServiceCollectionExtensions
             sp.GetRequiredService<RocksDbMessageLog>(),
             sp.GetRequiredService<MemoryMessageLog>(),
             sp.GetRequiredService<NamespacePolicies>()));
+        services.TryAddSingleton<IGridStore, EmbeddedStore>();
+        services.TryAddSingleton<ISecretStore, StoreSecrets>();
         services.TryAddSingleton<ISessionIndex, RocksDbSessionIndex>();
         services.TryAddSingleton<RetentionSweeper>();
         services.AddSingleton<IHostedService>(sp => sp.GetRequiredService<RetentionSweeper>());
