@@ -19,6 +19,7 @@ internal enum PendingRequest
 internal sealed class SimView(SimClient client, SimWorld world, string channel)
 {
     private readonly NamespacePolicy _policy = world.Policies.For(channel);
+    private readonly HashSet<string> _epochs = new(StringComparer.Ordinal);
     private GapFrame? _expected;
     private bool _resumed;
     private bool _refused;
@@ -49,7 +50,15 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
     public StartPoint From { get; set; }
 
     /// <summary>The last message that the client has finished with.</summary>
-    public Position? Cursor { get; private set; }
+    public Position? Cursor
+    {
+        get;
+        private set
+        {
+            field = value;
+            if (value is { } position) _epochs.Add(position.Epoch);
+        }
+    }
 
     /// <summary>How far the client came before it was resumed further back.</summary>
     public Position? Reached { get; private set; }
@@ -72,7 +81,12 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
         if (!Ambiguous && Confirmed && Cursor is { } mine)
         {
             if (mine.Epoch != told.Epoch)
-                _expected = new GapFrame(channel, told.Epoch, 1, told.Offset, GapReason.Epoch);
+            {
+                // Two activations of an ephemeral channel have an epoch each. The server's cursor may be from before the client heard
+                // of the second: to go on from there repeats, and needs no gap.
+                var back = source == CursorSource.Server && !IsDurable && _epochs.Contains(told.Epoch);
+                _expected = back ? null : new GapFrame(channel, told.Epoch, 1, told.Offset, GapReason.Epoch);
+            }
             else if (source == CursorSource.Client && told.Offset < mine.Offset)
                 Fail($"was resumed at {told}, but has finished with {mine}");
             else if (told.Offset > mine.Offset)
