@@ -19,7 +19,6 @@ internal enum PendingRequest
 internal sealed class SimView(SimClient client, SimWorld world, string channel)
 {
     private readonly NamespacePolicy _policy = world.Policies.For(channel);
-    private readonly HashSet<string> _epochs = new(StringComparer.Ordinal);
     private GapFrame? _expected;
     private bool _resumed;
     private bool _refused;
@@ -50,15 +49,7 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
     public StartPoint From { get; set; }
 
     /// <summary>The last message that the client has finished with.</summary>
-    public Position? Cursor
-    {
-        get;
-        private set
-        {
-            field = value;
-            if (value is { } position) _epochs.Add(position.Epoch);
-        }
-    }
+    public Position? Cursor { get; private set; }
 
     /// <summary>How far the client came before it was resumed further back.</summary>
     public Position? Reached { get; private set; }
@@ -83,8 +74,8 @@ internal sealed class SimView(SimClient client, SimWorld world, string channel)
             if (mine.Epoch != told.Epoch)
             {
                 // Two activations of an ephemeral channel have an epoch each. The server's cursor may be from before the client heard
-                // of the second: to go on from there repeats, and needs no gap.
-                var back = source == CursorSource.Server && !IsDurable && _epochs.Contains(told.Epoch);
+                // of the second: to go on from there only repeats, and the server knows of no gap.
+                var back = source == CursorSource.Server && !IsDurable;
                 _expected = back ? null : new GapFrame(channel, told.Epoch, 1, told.Offset, GapReason.Epoch);
             }
             else if (source == CursorSource.Client && told.Offset < mine.Offset)
