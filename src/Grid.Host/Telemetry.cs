@@ -1,6 +1,7 @@
 using System.Reflection;
 using Grid.Server.Hosting;
 using Grid.Server.Telemetry;
+using OpenTelemetry;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Resources;
 
@@ -24,7 +25,7 @@ internal static class Telemetry
         var settings = TelemetrySettings.Read(builder.Configuration);
         builder.Services.AddSingleton(new TelemetryPage(settings.Prometheus));
         if (!settings.Any) return;
-        builder.Services.AddOpenTelemetry()
+        var telemetry = builder.Services.AddOpenTelemetry()
             .ConfigureResource(static resource => resource
                 .AddDetector(static services => new SiloDetector(services.GetRequiredService<ILocalSiloDetails>()))
 
@@ -34,8 +35,10 @@ internal static class Telemetry
             {
                 metrics.AddMeter(Meters);
                 if (settings.Prometheus != MetricsAccess.Nobody) metrics.AddPrometheusExporter();
-                if (settings.Otlp) metrics.AddOtlpExporter();
             });
+
+        // All signals' exporter rather than the metrics' own, which does not read OTEL_EXPORTER_OTLP_METRICS_…; metrics are the only signal.
+        if (settings.Otlp) telemetry.UseOtlpExporter();
     }
 
     /// <summary>Maps <c>/metrics</c> for those who may read it.</summary>

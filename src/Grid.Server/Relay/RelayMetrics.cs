@@ -40,6 +40,15 @@ internal sealed class RelayMetrics(IMeterFactory meters, TimeProvider time)
     private readonly Counter<long> _gaps = GridMeter.Of(meters).CreateCounter<long>(
         "grid.gaps", "{gap}", "Gaps announced to consumers, by reason: retention, epoch or dropped.");
 
+    /// <summary>Makes the counters known before they count.</summary>
+    public void Announce()
+    {
+        foreach (var counter in (ReadOnlySpan<Counter<long>>)[_delivered, _bytes, _repairs, _reattachments, _fellBehind]) counter.Add(0);
+        _subscriptions.Add(0);
+        _behind.Add(0);
+        foreach (var reason in Enum.GetValues<GapReason>()) _gaps.Add(0, Tag.Of("reason", reason));
+    }
+
     /// <summary>Messages were handed to consumers.</summary>
     /// <param name="count">Messages, counted for each consumer.</param>
     /// <param name="bytes">Their bytes.</param>

@@ -17,6 +17,15 @@ internal sealed class ChannelMetrics(IMeterFactory meters)
     private readonly Counter<long> _feedFailures = GridMeter.Of(meters).CreateCounter<long>(
         "grid.feeds.failures", "{batch}", "Batches, and questions for interest, that a silo's relay did not answer.");
 
+    /// <summary>Makes the counters known before they count.</summary>
+    public void Announce()
+    {
+        _appendFailures.Add(0);
+        _overtaken.Add(0);
+        _feeds.Add(0);
+        _feedFailures.Add(0);
+    }
+
     /// <summary>An append failed.</summary>
     public void AppendFailed() => _appendFailures.Add(1);
 

@@ -47,6 +47,21 @@ internal sealed class GatewayMetrics(IMeterFactory meters)
         "{checkpoint}",
         "Reports of cursors by sockets to their session, by kind (regular, last) and outcome (ok, fenced, unknown, failed).");
 
+    /// <summary>Makes the counters known with what they have counted so far, nothing: a first event then shows as a rise.</summary>
+    public void Announce()
+    {
+        _connections.Add(0);
+        _streams.Add(0);
+        foreach (var source in Enum.GetValues<CursorSource>())
+        {
+            if (source != CursorSource.None) _welcomes.Add(0, Tag.Of("state", WelcomeState.Resumed), Tag.Of("cursors", source));
+        }
+
+        _welcomes.Add(0, Tag.Of("state", WelcomeState.New), Tag.Of("cursors", CursorSource.None));
+        _welcomes.Add(0, Tag.Of("state", WelcomeState.Expired), Tag.Of("cursors", CursorSource.None));
+        foreach (var code in Enum.GetValues<CloseCode>()) _closes.Add(0, Tag.Of("reason", code));
+    }
+
     /// <summary>A socket opened.</summary>
     public void Opened() => _connections.Add(1);
 

@@ -16,6 +16,15 @@ internal sealed class PublishMetrics(IMeterFactory meters)
     private readonly Counter<long> _retries = GridMeter.Of(meters).CreateCounter<long>(
         "grid.publish.retries", "{retry}", "Calls to publish made again, by reason: moved (the channel's grain) or lost (the answer).");
 
+    /// <summary>Makes the counters known before they count.</summary>
+    public void Announce()
+    {
+        foreach (var outcome in (ReadOnlySpan<string>)["stored", "duplicate", "refused"])
+            _published.Add(0, new KeyValuePair<string, object?>("outcome", outcome));
+        foreach (var reason in (ReadOnlySpan<string>)["moved", "lost"])
+            _retries.Add(0, new KeyValuePair<string, object?>("reason", reason));
+    }
+
     /// <summary>Publishes were answered by their channel.</summary>
     public void Answered(ReadOnlySpan<PublishReceipt> receipts, TimeSpan duration) => Record(receipts, duration, "answered");
 

@@ -9,16 +9,28 @@ namespace Grid.Server.Telemetry;
 /// What is asked for when somebody looks: how this silo stands, what it sees of the others, and what its relay holds. Nothing here
 /// waits for a lock that is held while messages are delivered.
 /// </summary>
-/// <remarks>A hosted service only so that the instruments exist from the start on.</remarks>
+/// <remarks>A hosted service only so that the instruments, and those of the other parts, exist from the start on.</remarks>
 internal sealed class SiloMetrics : IHostedService
 {
     private static readonly SiloStatus[] Statuses = Enum.GetValues<SiloStatus>();
 
     private readonly ISiloStatusOracle _silos;
+    private readonly Action _announce;
 
-    public SiloMetrics(IMeterFactory meters, ISiloStatusOracle silos, IReadiness readiness, RelayHub hub)
+    public SiloMetrics(
+        IMeterFactory meters,
+        ISiloStatusOracle silos,
+        IReadiness readiness,
+        RelayHub hub,
+        GatewayMetrics gateway,
+        PublishMetrics publish,
+        ChannelMetrics channels)
     {
         _silos = silos;
+        _announce = hub.Metrics.Announce;
+        _announce += gateway.Announce;
+        _announce += publish.Announce;
+        _announce += channels.Announce;
         var meter = GridMeter.Of(meters);
         meter.CreateObservableGauge(
             "grid.silo.status", OwnStatus, "{silo}", "1 for the status that this silo has by its own word, 0 for every other.");
@@ -35,7 +47,11 @@ internal sealed class SiloMetrics : IHostedService
     }
 
     /// <inheritdoc/>
-    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _announce();
+        return Task.CompletedTask;
+    }
 
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
