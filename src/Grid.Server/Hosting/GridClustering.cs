@@ -1,4 +1,5 @@
 using System.Net;
+using Grid.Server.Log.Postgres;
 using Npgsql;
 using Orleans.Configuration;
 
@@ -14,7 +15,7 @@ internal static class GridClustering
     public static ISiloBuilder UseGridClustering(this ISiloBuilder silo, GridClusterOptions cluster)
     {
         silo.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = (cluster.ClusterId, "grid"));
-        silo.UseAdoNetClustering(o => (o.Invariant, o.ConnectionString) = (Invariant, cluster.Postgres));
+        silo.UseAdoNetClustering(o => (o.Invariant, o.ConnectionString) = (Invariant, PostgresConnectionString.ForOrleans(cluster.Postgres)));
         silo.Configure<EndpointOptions>(o =>
         {
             o.AdvertisedIPAddress = AdvertisedAddress(cluster);
