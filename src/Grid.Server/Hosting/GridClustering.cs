@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Grid.Server.Log.Postgres;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
 using Orleans.Configuration;
@@ -23,7 +24,7 @@ internal static class GridClustering
     {
         Verify(cluster);
         silo.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = (cluster.ClusterId, "grid"));
-        silo.UseAdoNetClustering(o => (o.Invariant, o.ConnectionString) = (Invariant, cluster.Postgres));
+        silo.UseAdoNetClustering(o => (o.Invariant, o.ConnectionString) = (Invariant, PostgresConnectionString.ForOrleans(cluster.Postgres)));
         silo.Configure<ClusterMembershipOptions>(o =>
         {
             o.ProbeTimeout = cluster.ProbeTimeout;

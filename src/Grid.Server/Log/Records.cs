@@ -56,7 +56,7 @@ internal static class MessageRecord
 
     /// <summary>How many bytes <see cref="Write"/> fills.</summary>
     public static int Size(Message message) =>
-        HeaderBytes + SizeOf(message.Key) + SizeOf(message.Event) + SizeOf(message.From) + message.Payload.Bytes.Length;
+        HeaderBytes + TextField.Size(message.Key) + TextField.Size(message.Event) + TextField.Size(message.From) + message.Payload.Bytes.Length;
 
     /// <summary>Writes a message into exactly <see cref="Size"/> bytes.</summary>
     public static void Write(Span<byte> target, Message message, long total)
@@ -67,9 +67,9 @@ internal static class MessageRecord
         BinaryPrimitives.WriteInt64BigEndian(target[2..], message.At);
         BinaryPrimitives.WriteInt64BigEndian(target[10..], total);
         var rest = target[HeaderBytes..];
-        rest = WriteText(rest, message.Key);
-        rest = WriteText(rest, message.Event);
-        rest = WriteText(rest, message.From);
+        rest = TextField.Write(rest, message.Key);
+        rest = TextField.Write(rest, message.Event);
+        rest = TextField.Write(rest, message.From);
         message.Payload.Bytes.Span.CopyTo(rest);
     }
 
@@ -85,9 +85,9 @@ internal static class MessageRecord
     {
         var flags = Checked(record)[1];
         var rest = record[HeaderBytes..];
-        var key = (flags & KeyFlag) != 0 ? ReadText(ref rest) : null;
-        var eventName = (flags & EventFlag) != 0 ? ReadText(ref rest) : null;
-        var from = (flags & FromFlag) != 0 ? ReadText(ref rest) : null;
+        var key = (flags & KeyFlag) != 0 ? TextField.Read(ref rest) : null;
+        var eventName = (flags & EventFlag) != 0 ? TextField.Read(ref rest) : null;
+        var from = (flags & FromFlag) != 0 ? TextField.Read(ref rest) : null;
         return new Message
         {
             Offset = offset,
@@ -102,29 +102,6 @@ internal static class MessageRecord
     private static ReadOnlySpan<byte> Checked(ReadOnlySpan<byte> record) => record.Length >= HeaderBytes && record[0] == Version
         ? record
         : throw new InvalidDataException($"A stored message has the unknown form {(record.IsEmpty ? -1 : record[0])}.");
-
-    private static int SizeOf(string? text)
-    {
-        if (text is null) return 0;
-        var length = Encoding.UTF8.GetByteCount(text);
-        return length + Varint.Size((uint)length);
-    }
-
-    private static Span<byte> WriteText(Span<byte> target, string? text)
-    {
-        if (text is null) return target;
-        var prefix = Varint.Write(target, (uint)Encoding.UTF8.GetByteCount(text));
-        return target[(prefix + Encoding.UTF8.GetBytes(text, target[prefix..]))..];
-    }
-
-    private static string ReadText(ref ReadOnlySpan<byte> source)
-    {
-        var length = Varint.Read(ref source);
-        if (length > source.Length) throw new InvalidDataException("A stored message is cut short.");
-        var text = Encoding.UTF8.GetString(source[..(int)length]);
-        source = source[(int)length..];
-        return text;
-    }
 }
 
 /// <summary>
@@ -238,6 +215,37 @@ internal static class ExpiryRecord
         key = rest[..length];
         rest = rest[length..];
         return true;
+    }
+}
+
+/// <summary>An optional text in a record: its length in bytes as a varint, then the bytes. Whether it is there is told elsewhere.</summary>
+internal static class TextField
+{
+    /// <summary>The bytes that a text takes; none for null.</summary>
+    public static int Size(string? text)
+    {
+        if (text is null) return 0;
+        var length = Encoding.UTF8.GetByteCount(text);
+        return length + Varint.Size((uint)length);
+    }
+
+    /// <summary>Writes a text, unless it is null, and returns what is left of the target.</summary>
+    public static Span<byte> Write(Span<byte> target, string? text)
+    {
+        if (text is null) return target;
+        var prefix = Varint.Write(target, (uint)Encoding.UTF8.GetByteCount(text));
+        return target[(prefix + Encoding.UTF8.GetBytes(text, target[prefix..]))..];
+    }
+
+    /// <summary>Reads a text and moves on behind it.</summary>
+    /// <exception cref="InvalidDataException">It is cut short.</exception>
+    public static string Read(ref ReadOnlySpan<byte> source)
+    {
+        var length = Varint.Read(ref source);
+        if (length > source.Length) throw new InvalidDataException("A stored message is cut short.");
+        var text = Encoding.UTF8.GetString(source[..(int)length]);
+        source = source[(int)length..];
+        return text;
     }
 }
 

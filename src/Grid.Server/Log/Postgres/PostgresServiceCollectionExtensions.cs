@@ -1,5 +1,10 @@
 using Grid.Server.Hosting;
+using Grid.Server.Tenancy;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using Orleans.Serialization;
+using Orleans.Storage;
 
 namespace Grid.Server.Log.Postgres;
 
@@ -9,7 +14,35 @@ internal static class PostgresServiceCollectionExtensions
     /// <summary>Adds the durable log, its retention, the secrets and the schema on PostgreSQL.</summary>
     public static IServiceCollection AddGridPostgresStore(this IServiceCollection services, GridClusterOptions cluster)
     {
-        _ = cluster;
-        return services;
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton<NamespacePolicies>();
+        services.TryAddSingleton(sp => new PostgresDatabase(cluster, sp.GetRequiredService<ILoggerFactory>()));
+        services.AddSingleton<IGridStorePart>(sp => sp.GetRequiredService<PostgresDatabase>());
+        services.TryAddSingleton<IGridStore, ClusterStore>();
+        services.TryAddSingleton(sp => new PostgresMessageLog(
+            sp.GetRequiredService<PostgresDatabase>(),
+            sp.GetRequiredService<NamespacePolicies>(),
+            sp.GetRequiredService<TimeProvider>(),
+            sp.GetRequiredService<ILogger<PostgresMessageLog>>()));
+        services.TryAddSingleton(sp => new MemoryMessageLog(
+            sp.GetRequiredService<NamespacePolicies>(), sp.GetRequiredService<TimeProvider>()));
+        services.TryAddSingleton(sp => new MessageLogs(
+            sp.GetRequiredService<PostgresMessageLog>(),
+            sp.GetRequiredService<MemoryMessageLog>(),
+            sp.GetRequiredService<NamespacePolicies>()));
+        services.TryAddSingleton<ISecretStore, PostgresSecrets>();
+        return services.AddGridPostgresGrainStorage(cluster);
     }
+
+    /// <summary>
+    /// Adds grain storage for what a person configured. States have Orleans' own binary form, as in the embedded store: their types
+    /// are Grid's, with <c>[Id]</c>s that stay for ever.
+    /// </summary>
+    private static IServiceCollection AddGridPostgresGrainStorage(this IServiceCollection services, GridClusterOptions cluster) =>
+        services.AddAdoNetGrainStorage(StorageNames.Config, options => options.Configure<Serializer>((storage, serializer) =>
+        {
+            storage.Invariant = GridClustering.Invariant;
+            storage.ConnectionString = PostgresConnectionString.ForOrleans(cluster.Postgres);
+            storage.GrainStorageSerializer = new OrleansGrainStorageSerializer(serializer);
+        }));
 }

@@ -1,0 +1,82 @@
+using Grid.Server.Hosting;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace Grid.Server.Log.Postgres;
+
+/// <summary>The cluster's database: its connections, and how failures of it are told.</summary>
+internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisposable
+{
+    private readonly PostgresSchema _schema;
+    private long _clearedAt;
+
+    public PostgresDatabase(GridClusterOptions cluster, ILoggerFactory loggers)
+    {
+        Description = PostgresConnectionString.Describe(cluster.Postgres);
+        var builder = new NpgsqlDataSourceBuilder(PostgresConnectionString.ForLog(cluster.Postgres)) { Name = "grid" };
+        Source = builder.Build();
+        _schema = new PostgresSchema(Source, Description, loggers.CreateLogger<PostgresSchema>());
+    }
+
+    /// <summary>The connections.</summary>
+    public NpgsqlDataSource Source { get; }
+
+    /// <inheritdoc/>
+    public string Name => "postgres";
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <inheritdoc/>
+    public Task OpenAsync(CancellationToken cancellationToken) => _schema.MigrateAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> IsUsableAsync(CancellationToken cancellationToken)
+    {
+        await using var command = Source.CreateCommand(
+            "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'");
+        return await command.ExecuteScalarAsync(cancellationToken) is true;
+    }
+
+    /// <summary>
+    /// Reads, and turns failures into <see cref="LogUnavailableException"/>. One that met a dead connection is made again on a new
+    /// one, once, since the server may have been restarted while the connection lay in the pool.
+    /// </summary>
+    public async ValueTask<T> ReadAsync<T, TState>(
+        TState state, Func<TState, NpgsqlDataSource, CancellationToken, Task<T>> read, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await read(state, Source, cancellationToken);
+            }
+            catch (Exception e) when (PostgresErrors.IsOfDatabase(e))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                NoteFailure(e);
+                if (attempt > 1 || !(PostgresErrors.IsWorthAnotherConnection(e) || PostgresErrors.IsRetryable(e)))
+                    throw Unavailable(e);
+            }
+        }
+    }
+
+    /// <summary>After a failure: when the connections that lie in the pool may be dead too, they are closed instead of met one by one.</summary>
+    public void NoteFailure(Exception e)
+    {
+        if (!PostgresErrors.IsOfConnection(e)) return;
+        var now = Environment.TickCount64;
+        var last = Interlocked.Read(ref _clearedAt);
+        if (now - last < 100 || Interlocked.CompareExchange(ref _clearedAt, now, last) != last) return;
+        Source.Clear();
+    }
+
+    /// <summary>The failure as a log tells it.</summary>
+    public static LogUnavailableException Unavailable(Exception e) => new(PostgresErrors.Explain(e), e);
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => Source.DisposeAsync();
+
+    /// <inheritdoc/>
+    public void Dispose() => Source.Dispose();
+}

@@ -1,0 +1,31 @@
+using System.Security.Cryptography;
+using Grid.Server.Tenancy;
+using Npgsql;
+
+namespace Grid.Server.Log.Postgres;
+
+/// <summary>Keeps secrets in the database, where every silo of the cluster finds the same.</summary>
+internal sealed class PostgresSecrets(PostgresDatabase database) : ISecretStore
+{
+    private const int Bytes = 32;
+
+    /// <inheritdoc/>
+    public byte[] GetOrCreate(string name)
+    {
+        if (Read(name) is { } known) return known;
+        using var command = database.Source.CreateCommand("insert into secrets (name, value) values ($1, $2) on conflict do nothing");
+        command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = name });
+        command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = RandomNumberGenerator.GetBytes(Bytes) });
+        command.ExecuteNonQuery();
+
+        // Another silo may have been first; what is stored counts.
+        return Read(name) ?? throw new InvalidOperationException($"The secret '{name}' was stored, and is not there.");
+    }
+
+    private byte[]? Read(string name)
+    {
+        using var command = database.Source.CreateCommand("select value from secrets where name = $1");
+        command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = name });
+        return (byte[]?)command.ExecuteScalar();
+    }
+}
