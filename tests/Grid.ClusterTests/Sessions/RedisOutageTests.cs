@@ -49,7 +49,8 @@ public sealed class RedisOutageTests : IAsyncLifetime
         }
 
         var listed = await host.Http.GetAsync("/v1/sessions?user=ana");
-        Assert.Equal((HttpStatusCode.ServiceUnavailable, "application/problem+json"), (listed.Status, listed.ContentType));
+        Assert.True(listed.Status == HttpStatusCode.ServiceUnavailable, string.Join('\n', host.Log));
+        Assert.Equal("application/problem+json", listed.ContentType);
         Assert.NotNull(listed.Headers.RetryAfter);
         var closing = await host.Http.SendAsync(HttpMethod.Delete, "/v1/sessions/s_0123456789");
         Assert.Equal((HttpStatusCode.ServiceUnavailable, "unavailable"), (closing.Status, closing.Json.GetProperty("code").GetString()));
@@ -80,7 +81,7 @@ public sealed class RedisOutageTests : IAsyncLifetime
 
         // One line says that it was away, and none per session that something was wrong.
         Assert.Single(host.Log, line => line.Contains("Redis is out of reach", StringComparison.Ordinal));
-        Assert.Empty(host.Errors);
+        Assert.True(!host.Errors.Any(), string.Join('\n', host.Errors));
         Assert.DoesNotContain(host.Log, line => line.Contains("could not be", StringComparison.Ordinal));
     }
 
@@ -102,7 +103,7 @@ public sealed class RedisOutageTests : IAsyncLifetime
         _redis.Continue();
         await client.WaitAsync(f => f.Id == 2 * Pairs + 4, "the last answer");
         await client.PingAsync();
-        Assert.Empty(host.Errors);
+        Assert.True(!host.Errors.Any(), string.Join('\n', host.Errors));
     }
 
     private static async Task ReadyAsync(SessionHost host, bool ready)
