@@ -15,15 +15,15 @@ internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys ke
     /// <summary>How long a connect, or a command's answer, may take unless the connection string says otherwise.</summary>
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
 
-    /// <summary>How long a start waits for a Redis that is not up yet.</summary>
-    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(15);
-
     private static readonly TimeSpan StartPause = TimeSpan.FromMilliseconds(250);
 
     private readonly SemaphoreSlim _gate = new(1);
     private ConnectionMultiplexer? _multiplexer;
     private ConnectionFailureType _failure;
     private int _returns;
+
+    /// <summary>How long a start waits for a Redis that is not up yet.</summary>
+    public TimeSpan StartPatience { get; set; } = TimeSpan.FromSeconds(15);
 
     /// <inheritdoc/>
     public string Name => "redis";

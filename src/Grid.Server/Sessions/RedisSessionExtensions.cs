@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Persistence;
+using Orleans.Runtime.Hosting;
 using Orleans.Serialization;
 using Orleans.Storage;
 
@@ -30,7 +31,7 @@ internal static class RedisSessionExtensions
 
         // The watch says once that Redis is away; Orleans would say it for every session that wants to be written.
         services.AddLogging(static logging => logging.AddFilter(typeof(RedisGrainStorage).FullName, LogLevel.None));
-        return silo.AddRedisGrainStorage(StorageNames.Sessions, storage => storage
+        services.AddOptions<RedisStorageOptions>(StorageNames.Sessions)
             .Configure<Serializer, RedisConnection, RedisKeys, IOptions<GridOptions>>((options, serializer, redis, keys, grid) =>
             {
                 options.ConfigurationOptions = connection;
@@ -39,6 +40,9 @@ internal static class RedisSessionExtensions
                 options.GetStorageKey = (stateName, grain) => keys.State(stateName, grain.Key.ToString()!);
                 options.DeleteStateOnClear = true;
                 options.EntryExpiry = RedisSessionIndex.StateExpiry(grid.Value.ResumeWindow);
-            }));
+            });
+        services.AddGrainStorage(
+            StorageNames.Sessions, (sp, name) => new PatientGrainStorage((IGrainStorage)RedisGrainStorageFactory.Create(sp, name)));
+        return silo;
     }
 }

@@ -1,6 +1,7 @@
 using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
+using Grid.Server.Log;
 using Grid.Server.Relay;
 using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
@@ -41,21 +42,22 @@ internal sealed partial class SessionGrain(
 
     private long NowMs => time.GetUtcNow().ToUnixTimeMilliseconds();
 
+    private bool IsUnread => storage.Etag == PatientGrainStorage.Unread;
+
     private long WindowMs => (long)options.Value.ResumeWindow.TotalMilliseconds;
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
         var key = ChannelId.Parse(this.GetPrimaryKeyString());
         (_tenant, _session) = (key.Tenant, key.Name);
-        _machine = new SessionMachine(storage.State);
-        _indexed = storage.RecordExists;
+        TakeState();
         return Task.CompletedTask;
     }
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         // A session without subscriptions is first written here: whoever lists or closes it must still find it.
-        if (!_machine.Exists || storage.RecordExists) return;
+        if (!_machine.Exists || storage.RecordExists || IsUnread) return;
         try
         {
             await WriteAsync();
@@ -69,6 +71,7 @@ internal sealed partial class SessionGrain(
 
     public async Task<SessionAttached> AttachAsync(SessionAttach request)
     {
+        await EnsureReadAsync();
         var (olderSilo, olderGeneration) = (storage.State.Silo, storage.State.Generation);
         var silo = request.Silo.ToParsableString();
 
@@ -86,6 +89,7 @@ internal sealed partial class SessionGrain(
 
     public async Task<SessionCallStatus> ChangeAsync(SessionChange change)
     {
+        await EnsureReadAsync();
         var status = _machine.Change(change);
         if (status == SessionCallStatus.Ok) await WriteAsync();
         return status;
@@ -93,6 +97,7 @@ internal sealed partial class SessionGrain(
 
     public async Task<SessionCallStatus> CheckpointAsync(SessionCheckpoint checkpoint)
     {
+        await EnsureReadAsync();
         var status = _machine.Checkpoint(checkpoint, checkpoint.Silo.ToParsableString(), NowMs);
         if (status == SessionCallStatus.Ok) await WriteAsync(due: checkpoint.Detached);
         return status;
@@ -100,6 +105,7 @@ internal sealed partial class SessionGrain(
 
     public async Task<bool> CloseAsync(CloseCode code)
     {
+        await EnsureReadAsync();
         var silo = storage.State.Silo;
         var existed = _machine.Close();
         if (!existed)
@@ -122,17 +128,19 @@ internal sealed partial class SessionGrain(
         }
     }
 
-    public Task<SessionDescription?> DescribeAsync()
+    public async Task<SessionDescription?> DescribeAsync()
     {
+        await EnsureReadAsync();
         var state = storage.State;
-        return Task.FromResult(state is { User: { } user, Closed: false }
+        return state is { User: { } user, Closed: false }
             ? new SessionDescription(
                 user, state.Silo is not null, state.Silo is null ? null : SiloAddress.FromParsableString(state.Silo), [.. state.Cursors.Keys])
-            : null);
+            : null;
     }
 
     public async Task ExpireIfDueAsync()
     {
+        await EnsureReadAsync();
         switch (_machine.Judge(NowMs, WindowMs, await IsHeldAsync()))
         {
             case ExpiryVerdict.Forget:
@@ -152,6 +160,22 @@ internal sealed partial class SessionGrain(
                 await SetDueAsync();
                 break;
         }
+    }
+
+    /// <summary>Makes sure that the state was read. Every call begins with it.</summary>
+    /// <exception cref="LogUnavailableException">It still cannot be.</exception>
+    private async ValueTask EnsureReadAsync()
+    {
+        if (!IsUnread) return;
+        await storage.ReadStateAsync();
+        if (IsUnread) throw new LogUnavailableException("The session cannot be read right now.");
+        TakeState();
+    }
+
+    private void TakeState()
+    {
+        _machine = new SessionMachine(storage.State);
+        _indexed = storage.RecordExists;
     }
 
     private async Task WriteAsync(bool due = false)
