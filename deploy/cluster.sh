@@ -5,6 +5,7 @@ set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 silos=(1 2 3)
+PATH=$PATH:/usr/sbin:/sbin # Where Debian has haproxy, and where not every user looks.
 
 usage() {
   cat << 'END'
