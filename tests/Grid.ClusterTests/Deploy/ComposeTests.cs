@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Grid.Server.Hosting;
 using Grid.Testing;
 using YamlDotNet.Core;
+using YamlDotNet.RepresentationModel;
 using YamlDotNet.Serialization;
 using Node = System.Collections.Generic.Dictionary<object, object>;
 
@@ -135,8 +136,11 @@ public sealed partial class ComposeTests
 
     private static Node Load()
     {
-        using var reader = new StringReader(Repository.Read("deploy/compose.yaml"));
-        return new DeserializerBuilder().WithDuplicateKeyChecking().Build().Deserialize<Node>(new MergingParser(new Parser(reader)));
+        var text = Repository.Read("deploy/compose.yaml");
+
+        // This one refuses a key that is there twice; the next takes what is merged for such.
+        new YamlStream().Load(new StringReader(text));
+        return new DeserializerBuilder().Build().Deserialize<Node>(new MergingParser(new Parser(new StringReader(text))));
     }
 
     private static Node Services() => (Node)File["services"];

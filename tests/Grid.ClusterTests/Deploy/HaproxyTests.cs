@@ -73,8 +73,8 @@ public sealed class HaproxyTests : IAsyncLifetime
 
         var silo = _silos[int.Parse(await answer.Content.ReadAsStringAsync(), System.Globalization.CultureInfo.InvariantCulture) - 1];
         Assert.Equal(
-            new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase) { ["X-Forwarded-For"] = "127.0.0.1", ["X-Forwarded-Proto"] = "http" },
-            silo.Forwarded);
+            ["x-forwarded-for: 127.0.0.1", "x-forwarded-proto: http"],
+            silo.Forwarded.Select(h => $"{h.Key}: {h.Value}".ToLowerInvariant()).Order(StringComparer.Ordinal));
     }
 
     [Fact]

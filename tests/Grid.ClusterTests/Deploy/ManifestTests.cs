@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Grid.ClusterTests.Deploy;
 
@@ -103,7 +104,9 @@ public sealed class ManifestTests
     public async Task Probes_ask_for_paths_that_the_host_has(string folder)
     {
         var silo = (await ManifestSet.BuildAsync(folder)).Silo;
-        await using var app = WebApplication.CreateSlimBuilder().Build();
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Services.AddSingleton<IReadiness, Readiness>();
+        await using var app = builder.Build();
         app.MapGridHealth();
         var routes = ((IEndpointRouteBuilder)app).DataSources.SelectMany(s => s.Endpoints).OfType<RouteEndpoint>().Select(e => e.RoutePattern.RawText);
 
