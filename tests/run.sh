@@ -32,6 +32,20 @@ need() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
+# PostgreSQL's server. Debian keeps its programs in a folder for each version.
+need_postgres() {
+  if ! command -v initdb > /dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null; then need initdb postgresql; fi
+  command -v initdb > /dev/null || PATH=$PATH:$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1)")
+}
+
+# kubectl, whose kustomize takes folders as resources from 1.21 on. Debian 12 has 1.20; there another one has to be brought along.
+need_kubectl() {
+  need kubectl kubernetes-client
+  if kubectl version --client --output=yaml 2> /dev/null | grep -Eq '^ +minor: "(1?[0-9]|20)\+?"$'; then
+    echo "kubectl is too old to build k8s/, and tests that do will fail: version 1.21 or later is needed, on the PATH." >&2
+  fi
+}
+
 wanted() {
   local name
   [ "${#only[@]}" -eq 0 ] && return
@@ -94,6 +108,16 @@ fi
 need node nodejs npm
 need npm npm
 need chromium chromium
+# Debian has some servers' programs in folders that are on nobody's path, or on root's alone.
+PATH=$PATH:/usr/sbin:/sbin
+need redis-server redis-server
+need haproxy haproxy
+need ip iproute2
+need setpriv util-linux
+need curl curl
+need shellcheck shellcheck
+need_postgres
+need_kubectl
 rm -rf "$results"
 mkdir -p "$results"
 

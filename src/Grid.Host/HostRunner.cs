@@ -6,7 +6,8 @@ namespace Grid.Host;
 /// <summary>Runs the host, and turns what can go wrong at the start into one plain sentence and a clean exit.</summary>
 internal static class HostRunner
 {
-    private const string DefaultUrl = "http://localhost:8080";
+    /// <summary>Where the host listens unless it is told otherwise.</summary>
+    public const string DefaultUrl = "http://localhost:8080";
 
     /// <summary>Exit code of a start that was refused (EX_CONFIG of sysexits.h).</summary>
     private const int Refused = 78;

@@ -1,6 +1,8 @@
 using Grid.Host;
 using Grid.Server.Hosting;
 
+if (args is [HealthCommand.Name, .. var rest]) return await HealthCommand.RunAsync(rest);
+
 // Grid as a server of its own: the first user of AddGrid and MapGrid.
 return await HostRunner.RunAsync(args, builder =>
 {

@@ -23,7 +23,7 @@ public static class GridSiloBuilderExtensions
     private static readonly TimeSpan SessionCollectionAge = TimeSpan.FromMinutes(2);
 
     /// <summary>What a stop may take beyond the span of its drain.</summary>
-    private static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
+    internal static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
 
     /// <summary>
     /// Adds Grid: channels, sessions, the gateway and the embedded store. Settings come from the configuration section

@@ -1,0 +1,4 @@
+using System.Runtime.Versioning;
+
+// Real servers, signals and /proc.
+[assembly: SupportedOSPlatform("linux")]
