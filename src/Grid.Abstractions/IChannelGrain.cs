@@ -17,7 +17,7 @@ public interface IChannelGrain : IGrainWithStringKey
     /// An exception, a timeout among them, leaves the outcome unknown: publish again with the same keys. Messages without a key
     /// could then be stored twice.
     /// </remarks>
-    [Alias("publish")]
+    [Alias("publish"), ResponseTimeout(CallLimits.Channel)]
     Task<PublishReceipt[]> PublishAsync(PublishBatch batch);
 
     /// <summary>
@@ -25,11 +25,11 @@ public interface IChannelGrain : IGrainWithStringKey
     /// </summary>
     /// <param name="after">The offset before the first one wanted; 0 for the oldest kept.</param>
     /// <param name="limit">The most messages to return, 1 to 1,000.</param>
-    [Alias("read")]
+    [Alias("read"), ResponseTimeout(CallLimits.Channel)]
     Task<ChannelPage> ReadAsync(long after, int limit);
 
     /// <summary>Tells epoch, oldest and last offset.</summary>
-    [Alias("head")]
+    [Alias("head"), ResponseTimeout(CallLimits.Channel)]
     Task<ChannelHead> GetHeadAsync();
 }
 

@@ -12,34 +12,34 @@ public interface ISessionGrain : IGrainWithStringKey
     /// <summary>
     /// A socket takes the session up. Raises the generation, which fences every older socket off, and tells the older one's silo.
     /// </summary>
-    [Alias("attach")]
+    [Alias("attach"), ResponseTimeout(CallLimits.Session)]
     Task<SessionAttached> AttachAsync(SessionAttach request);
 
     /// <summary>
     /// Adds, moves and removes subscriptions; stored when the task ends. The burst of a client that subscribes to many channels
     /// arrives as few calls.
     /// </summary>
-    [Alias("change")]
+    [Alias("change"), ResponseTimeout(CallLimits.Session)]
     Task<SessionCallStatus> ChangeAsync(SessionChange change);
 
     /// <summary>
     /// Brings the cursors of what the client has finished with up to date; lower ones than before in the same epoch are ignored.
     /// Also re-attaches a socket whose session's activation, or stored state, was lost.
     /// </summary>
-    [Alias("checkpoint")]
+    [Alias("checkpoint"), ResponseTimeout(CallLimits.Session)]
     Task<SessionCallStatus> CheckpointAsync(SessionCheckpoint checkpoint);
 
     /// <summary>Ends the session for good: its socket is closed with <paramref name="code"/>, and it cannot be resumed.</summary>
     /// <returns>Whether there was such a session.</returns>
-    [Alias("close")]
+    [Alias("close"), ResponseTimeout(CallLimits.Session)]
     Task<bool> CloseAsync(CloseCode code);
 
     /// <summary>Tells how the session stands; null when there is none.</summary>
-    [Alias("describe")]
+    [Alias("describe"), ResponseTimeout(CallLimits.Session)]
     Task<SessionDescription?> DescribeAsync();
 
     /// <summary>Called by the sweep when the session may have outlived its window; forgets it if so.</summary>
-    [Alias("expire")]
+    [Alias("expire"), ResponseTimeout(CallLimits.Session)]
     Task ExpireIfDueAsync();
 }
 

@@ -1,5 +1,4 @@
 using Grid.Protocol;
-using Orleans.Concurrency;
 using Orleans.Services;
 
 namespace Grid.Abstractions;
@@ -15,29 +14,29 @@ public interface ISiloRelay : IGrainService
     /// Hands over messages of a channel. Safe to repeat and to reorder: the relay goes by offsets, and reads what it lacks from the
     /// log before it delivers anything later. The task ends when local subscribers have been served or have fallen back to the log.
     /// </summary>
-    [Alias("deliver")]
+    [Alias("deliver"), ResponseTimeout(CallLimits.Delivery)]
     Task<DeliverAck> DeliverAsync(DeliverBatch batch);
 
     /// <summary>Tells whether this silo wants a channel's messages, and from where on. Asked by a channel that just woke up.</summary>
-    [Alias("interest")]
+    [Alias("interest"), ResponseTimeout(CallLimits.Question)]
     Task<DeliverAck> GetInterestAsync(ChannelId channel);
 
     /// <summary>How many subscriptions this silo's sockets have to a channel.</summary>
-    [Alias("count"), AlwaysInterleave]
+    [Alias("count"), ResponseTimeout(CallLimits.Question)]
     Task<long> CountSubscribersAsync(ChannelId channel);
 
     /// <summary>
     /// Closes this silo's socket of a session if its generation is below <paramref name="generation"/>. Tells whether there was one.
     /// </summary>
-    [Alias("fence")]
+    [Alias("fence"), ResponseTimeout(CallLimits.Question)]
     Task<bool> FenceAsync(string tenant, string session, long generation, CloseCode code);
 
     /// <summary>Whether a socket of the session with this generation lives here.</summary>
-    [Alias("holds")]
+    [Alias("holds"), ResponseTimeout(CallLimits.Question)]
     Task<bool> HoldsAsync(string tenant, string session, long generation);
 
     /// <summary>The sessions of a user that have a socket here.</summary>
-    [Alias("sessions")]
+    [Alias("sessions"), ResponseTimeout(CallLimits.Question)]
     Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit);
 }
 
@@ -76,7 +75,7 @@ public interface IChannelFeedGrain : IGrainWithStringKey
     /// <summary>
     /// A silo has subscribers and wants every message after the head returned. Repeating it is harmless and moves nothing back.
     /// </summary>
-    [Alias("attach")]
+    [Alias("attach"), ResponseTimeout(CallLimits.Channel)]
     Task<ChannelHead> AttachSiloAsync(SiloAddress silo);
 }
 

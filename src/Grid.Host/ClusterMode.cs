@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Grid.Server.Hosting;
@@ -36,6 +37,12 @@ internal sealed class ClusterMode
         if (configuration["Grid:ClusterId"] is { Length: > 0 } id) cluster.ClusterId = id;
         if (siloPort is { } port) cluster.SiloPort = port;
         if (Port(configuration, "Grid:GatewayPort") is { } gateway) cluster.GatewayPort = gateway;
+        if (configuration["Grid:ProbeTimeout"] is { Length: > 0 } probe)
+        {
+            cluster.ProbeTimeout = TimeSpan.TryParse(probe, CultureInfo.InvariantCulture, out var timeout)
+                ? timeout : throw new GridStartupException($"Grid__ProbeTimeout is '{probe}', which is no time (hh:mm:ss).");
+        }
+
         return new ClusterMode(cluster, siloPort);
     }
 

@@ -47,6 +47,10 @@ internal sealed partial class ChannelGrain(
     {
         _channel = ChannelId.Parse(this.GetPrimaryKeyString());
         _log = logs.For(_channel);
+
+        // What this silo's memory still has of an ephemeral channel may be from before the grain lived elsewhere: offsets given there
+        // must not come again under the same epoch.
+        if (!logs.IsDurable(_channel)) await _log.PurgeAsync(_channel, cancellationToken);
         var head = await _log.GetHeadAsync(_channel, cancellationToken);
         var last = head.Head >= head.Oldest ? await _log.ReadAsync(_channel, head.Head - 1, 1, cancellationToken: cancellationToken) : null;
         _sequencer = new ChannelSequencer(

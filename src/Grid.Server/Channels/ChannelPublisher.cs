@@ -12,8 +12,11 @@ namespace Grid.Server.Channels;
 internal sealed partial class ChannelPublisher(
     IGrainFactory grains, NamespacePolicies policies, PublishMetrics metrics, TimeProvider time, ILogger<ChannelPublisher> logger) : IChannelPublisher
 {
-    /// <summary>How long a publish is retried before it is answered as unavailable.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
+    /// <summary>
+    /// How long after its start a publish is tried again. A last try that is not answered either ends <see cref="CallLimits.Channel"/>
+    /// later, so that the caller has an answer within ten seconds.
+    /// </summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5.5);
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Security.Cryptography;
 using Grid.Abstractions;
 using Grid.Protocol;
+using Grid.Server.Hosting;
 using Grid.Server.Relay;
 using Grid.Server.Tenancy;
 
@@ -122,10 +123,13 @@ internal sealed partial class ClientConnection
     }
 
     private Task<SessionAttached> AttachAsync(bool resume, long tokenGeneration, Dictionary<string, Position> cursors) =>
-        _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}").AttachAsync(new SessionAttach
-        {
-            User = User, Silo = _services.Silo, Resume = resume, TokenGeneration = tokenGeneration, Cursors = cursors,
-        });
+        Patience.CallAsync(
+            () => _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}").AttachAsync(new SessionAttach
+            {
+                User = User, Silo = _services.Silo, Resume = resume, TokenGeneration = tokenGeneration, Cursors = cursors,
+            }),
+            _services.Time,
+            Patience.ForClient);
 
     private async Task<(SubscriptionState? State, ServerFrame? Follows, Subscription? Subscription)> ResumeSubscriptionAsync(
         string channel, Position cursor, Position? known)

@@ -36,12 +36,13 @@ internal sealed partial class GatewayUpkeep(
     public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <summary>
-    /// The drain: no new sockets; goaways spread over the span, so that clients do not reconnect all at once; then closes; then the
+    /// The drain: not ready any more; then no new sockets; goaways spread over the span, so that clients do not reconnect all at once; then closes; then the
     /// wait until every connection has written its last checkpoint.
     /// </summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
         readiness.Draining = true;
+        await Task.Delay(options.Value.DrainNotice, time, CancellationToken.None);
         var gone = registry.DrainAsync();
         var connections = registry.All.ToArray();
         if (connections.Length > 0) LogDraining(connections.Length, options.Value.DrainSpan);

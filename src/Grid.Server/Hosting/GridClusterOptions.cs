@@ -23,4 +23,10 @@ public sealed class GridClusterOptions
 
     /// <summary>The port for Orleans clients outside of the cluster; 0, the default, for none.</summary>
     public int GatewayPort { get; set; }
+
+    /// <summary>
+    /// How often silos probe each other, and how long they wait for the answer. A silo that does not answer three times in a row is
+    /// declared dead. Default: 1 s. Shorter finds crashes sooner, and takes busy silos for dead.
+    /// </summary>
+    public TimeSpan ProbeTimeout { get; set; } = TimeSpan.FromSeconds(1);
 }

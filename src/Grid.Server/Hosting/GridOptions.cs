@@ -39,6 +39,12 @@ public sealed class GridOptions
     /// <summary>The most sockets that have not yet said hello. Default: 2,000. Further ones are closed with 4003.</summary>
     public int MaxPendingHellos { get; set; } = 2000;
 
+    /// <summary>
+    /// How long a stopping server says that it is not ready while it still takes new sockets, so that a balancer that asks
+    /// <c>/readyz</c> turns away before they are refused. Default: 0 (nobody asks). With a balancer: its interval times the failures it waits for, and a second.
+    /// </summary>
+    public TimeSpan DrainNotice { get; set; }
+
     /// <summary>The span over which a drain spreads its goaways. Default: 5 s.</summary>
     public TimeSpan DrainSpan { get; set; } = TimeSpan.FromSeconds(5);
 

@@ -26,6 +26,7 @@ internal sealed class GridOptionsValidator : IValidateOptions<GridOptions>
         Range(errors, "Grid:MaxOutboundBytes", options.MaxOutboundBytes, 1024, 1 << 30);
         Range(errors, "Grid:MaxInFlightPublishBytes", options.MaxInFlightPublishBytes, 1024, 1 << 30);
         Range(errors, "Grid:MaxPendingHellos", options.MaxPendingHellos, 1, 1_000_000);
+        Range(errors, "Grid:DrainNotice", options.DrainNotice, TimeSpan.Zero, TimeSpan.FromMinutes(5));
         Range(errors, "Grid:DrainSpan", options.DrainSpan, TimeSpan.Zero, TimeSpan.FromMinutes(10));
 
         // The key itself is not repeated: what is printed may be logged.

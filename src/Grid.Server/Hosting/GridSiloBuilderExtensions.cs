@@ -64,7 +64,7 @@ public static class GridSiloBuilderExtensions
         // The host must not cut the drain short.
         services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>>(static (host, grid) =>
         {
-            var needed = grid.Value.DrainSpan + AfterDrain;
+            var needed = grid.Value.DrainNotice + grid.Value.DrainSpan + AfterDrain;
             if (host.ShutdownTimeout < needed) host.ShutdownTimeout = needed;
         });
 

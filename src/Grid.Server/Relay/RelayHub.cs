@@ -17,6 +17,7 @@ internal sealed partial class RelayHub(
     ILocalSiloDetails silo,
     RelayMetrics metrics,
     WorkQueue queue,
+    TimeProvider time,
     ILogger<RelayHub> logger) : ISiloRelay
 {
     private readonly ConcurrentDictionary<ChannelId, LocalChannel> _channels = new();
@@ -100,13 +101,14 @@ internal sealed partial class RelayHub(
     /// Retires channels that nobody listens to any more, and compares the others with the log: a feed that was lost unnoticed (two
     /// activations of a channel for a moment) must not stay so.
     /// </summary>
-    /// <param name="quietMs">Channels quiet for at least this long are looked at.</param>
-    public async Task SweepAsync(long quietMs)
+    /// <param name="quietMs">Channels quiet for at least this long are compared.</param>
+    /// <param name="idleMs">Channels without subscribers for at least this long are retired.</param>
+    public async Task SweepAsync(long quietMs, long idleMs)
     {
         var quiet = new List<LocalChannel>();
         foreach (var (id, local) in _channels)
         {
-            if (local.TryRetire(quietMs)) _channels.TryRemove(new(id, local));
+            if (local.TryRetire(idleMs)) _channels.TryRemove(new(id, local));
             else if (local.QuietMs >= quietMs && local.Have is not null) quiet.Add(local);
         }
 
@@ -146,8 +148,8 @@ internal sealed partial class RelayHub(
 
     private LocalChannel Make(ChannelId id) => new(id, policies.For(id.Name), reader, AttachAsync, metrics, queue);
 
-    private Task<ChannelHead> AttachAsync(ChannelId channel) =>
-        grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress);
+    private Task<ChannelHead> AttachAsync(ChannelId channel) => Patience.CallAsync(
+        () => grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress), time, Patience.ForClient);
 
     [LoggerMessage(LogLevel.Warning, "Subscribers of {Channel} were served up to {Have}, but the log is at {Head}: attaching again")]
     private partial void LogBehind(ChannelId channel, Position have, long head);

@@ -45,7 +45,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
             Policies);
         Reader = new ChannelReader(Grains, Logs, Policies);
         var queue = new WorkQueue(item => Post(static i => ((IThreadPoolWorkItem)i!).Execute(), item));
-        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters), queue, new SimLogger<RelayHub>(this));
+        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters), queue, Time, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
             Grains, Hub, new ChannelPublisher(Grains, Policies, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
@@ -107,7 +107,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
                 try
                 {
                     // Less than no quiet: the relay's clock is the real one, which must not matter here.
-                    await Hub.SweepAsync(-1);
+                    await Hub.SweepAsync(-1, -1);
                 }
                 catch (Exception e) when (e is LogUnavailableException or TimeoutException or OrleansException)
                 {
