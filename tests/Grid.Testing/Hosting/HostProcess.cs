@@ -70,6 +70,9 @@ public sealed class HostProcess : IAsyncDisposable
     /// <summary>Whether a process is running.</summary>
     public bool IsRunning => _process is { HasExited: false };
 
+    /// <summary>How the last process ended; null while one runs, or before the first.</summary>
+    public int? ExitCode => _process is { HasExited: true } ended ? ended.ExitCode : null;
+
     /// <summary>The running process's id.</summary>
     public int Id => _process?.Id ?? throw new InvalidOperationException("The host was not started.");
 
