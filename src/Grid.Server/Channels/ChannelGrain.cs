@@ -51,10 +51,8 @@ internal sealed partial class ChannelGrain(
         // What this silo's memory still has of an ephemeral channel may be from before the grain lived elsewhere: offsets given there
         // must not come again under the same epoch.
         if (!logs.IsDurable(_channel)) await _log.PurgeAsync(_channel, cancellationToken);
-        var head = await _log.GetHeadAsync(_channel, cancellationToken);
-        var last = head.Head >= head.Oldest ? await _log.ReadAsync(_channel, head.Head - 1, 1, cancellationToken: cancellationToken) : null;
-        _sequencer = new ChannelSequencer(
-            _channel, policies.For(_channel.Name).KeyWindow, head, last is { Messages: [.., var m] } ? m.At : 0);
+        var (head, lastAt) = await ReadEndAsync(cancellationToken);
+        _sequencer = new ChannelSequencer(_channel, policies.For(_channel.Name).KeyWindow, head, lastAt);
 
         // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
         foreach (var silo in relays.LiveSilos()) _ = AskInterestAsync(silo);
@@ -82,7 +80,8 @@ internal sealed partial class ChannelGrain(
 
     public Task<ChannelHead> AttachSiloAsync(SiloAddress silo)
     {
-        if (!_feeds.ContainsKey(silo)) _feeds[silo] = new SiloFeed(_sequencer.Head.Position);
+        if (_feeds.TryGetValue(silo, out var feed)) feed.Renew();
+        else _feeds[silo] = new SiloFeed(_sequencer.Head.Position);
         return Task.FromResult(_sequencer.Head);
     }
 
@@ -151,6 +150,15 @@ internal sealed partial class ChannelGrain(
         }
     }
 
+    /// <summary>How far the log is, and the time stamp of its last message, below which no later one may fall; 0 for none.</summary>
+    private async Task<(ChannelHead Head, long LastAt)> ReadEndAsync(CancellationToken cancellationToken)
+    {
+        var head = await _log.GetHeadAsync(_channel, cancellationToken);
+        if (head.Head < head.Oldest) return (head, 0);
+        var last = await _log.ReadAsync(_channel, head.Head - 1, 1, cancellationToken: cancellationToken);
+        return (head, last.Messages is [var message, ..] ? message.At : 0);
+    }
+
     /// <summary>After an append of unknown outcome: what the log says is true. Silos get what it stored from the log.</summary>
     private async Task ResyncAsync()
     {
@@ -158,7 +166,8 @@ internal sealed partial class ChannelGrain(
         {
             try
             {
-                _sequencer.Resync(await _log.GetHeadAsync(_channel));
+                var (head, lastAt) = await ReadEndAsync(CancellationToken.None);
+                _sequencer.Resync(head, lastAt);
                 _recent.Clear();
                 Feed();
                 return;

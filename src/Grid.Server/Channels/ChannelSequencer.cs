@@ -167,8 +167,8 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
         _messages = [];
     }
 
-    /// <summary>Takes the head as the log tells it after an unknown outcome.</summary>
-    public void Resync(ChannelHead head) => Head = head;
+    /// <summary>Takes the head, and the time stamp of the last message, as the log tells them after an unknown outcome.</summary>
+    public void Resync(ChannelHead head, long lastAt) => (Head, _lastAt) = (head, Math.Max(_lastAt, lastAt));
 
     /// <summary>Refuses everything that waits; nothing of it was stored.</summary>
     public void RefusePending(long retryAfterMs)

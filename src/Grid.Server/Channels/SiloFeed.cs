@@ -10,6 +10,7 @@ namespace Grid.Server.Channels;
 internal sealed class SiloFeed
 {
     private Position _have;
+    private bool _renewed;
 
     /// <summary>A feed from a known place on.</summary>
     public SiloFeed(Position have) => _have = have;
@@ -35,12 +36,17 @@ internal sealed class SiloFeed
         return new DeliverBatch { Channel = channel, Head = head, Messages = messages };
     }
 
+    /// <summary>The silo attached again: an answer to what was sent before must not end the feed.</summary>
+    public void Renew() => _renewed = InFlight;
+
     /// <summary>The silo answered. False: it has no subscribers, and the feed can go.</summary>
     public bool OnAck(DeliverAck ack)
     {
         InFlight = false;
         Failures = 0;
-        if (!ack.Interested) return false;
+        var renewed = _renewed;
+        _renewed = false;
+        if (!ack.Interested) return renewed;
 
         // The silo's own word, even if it goes back: it may have restarted its channel since the last answer.
         _have = ack.Have;

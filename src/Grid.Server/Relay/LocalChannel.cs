@@ -154,9 +154,13 @@ internal sealed partial class LocalChannel(
     }
 
     /// <summary>Whether the silo still wants this channel, and from where on.</summary>
+    /// <remarks>
+    /// While it attaches, the answer is yes, from an unknown place on: the activation that it attaches to may be overtaken by the one
+    /// that asks.
+    /// </remarks>
     public DeliverAck Interest()
     {
-        lock (_gate) return _retired || _cursor is null ? default : new DeliverAck(true, _cursor.Have);
+        lock (_gate) return _retired || _attached is null ? default : new DeliverAck(true, _cursor?.Have ?? default);
     }
 
     /// <summary>Ends the silo's interest if nobody has listened for a while. True: it has ended, and this object is of no more use.</summary>

@@ -28,6 +28,7 @@ internal sealed class SimSocket
         _server = new ServerEnd(this, window);
         var stream = new SocketStream(
             new Pipe(_server), inner => new OutboundBuffer(inner, silo.Gateway.Options.MaxOutboundBytes, _server.Break));
+        silo.Opening.Add(this);
         Connection = new ClientConnection(silo.Gateway, _server, stream, Encoder, null, null, () => silo.Post(_ => _server.Break(), null));
     }
 
@@ -46,6 +47,7 @@ internal sealed class SimSocket
     /// <summary>The silo accepts the socket and serves it to its end.</summary>
     public async Task ServeAsync()
     {
+        Silo.Opening.Remove(this);
         Silo.Sockets.Add(this);
         try
         {
