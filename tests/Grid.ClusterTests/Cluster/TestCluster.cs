@@ -244,7 +244,7 @@ internal sealed class TestCluster : IAsyncDisposable
             using var answer = await _probe.GetAsync(new Uri(silo.Address, "/readyz"));
             return answer.IsSuccessStatusCode;
         }
-        catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
+        catch (Exception e) when (e is HttpRequestException or System.Net.Sockets.SocketException or OperationCanceledException)
         {
             return false;
         }

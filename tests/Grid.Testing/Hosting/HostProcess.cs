@@ -165,7 +165,9 @@ public sealed class HostProcess : IAsyncDisposable
                     using var answer = await http.GetAsync(new Uri("/readyz", UriKind.Relative)).ConfigureAwait(false);
                     return answer.IsSuccessStatusCode;
                 }
-                catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
+                catch (Exception e) when (
+                    // The HTTP client lets the socket's own exception through when the other side resets at once.
+                    e is HttpRequestException or System.Net.Sockets.SocketException or OperationCanceledException)
                 {
                     return false;
                 }

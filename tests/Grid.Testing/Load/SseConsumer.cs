@@ -92,7 +92,7 @@ public sealed class SseConsumer : IAsyncDisposable
                     Oddities.Enqueue($"{Name}: the stream was answered by {(int)stream.Status}");
                 }
             }
-            catch (Exception e) when (e is HttpRequestException or IOException or TestFailedException or TimeoutException or OperationCanceledException)
+            catch (Exception e) when (e is HttpRequestException or System.Net.Sockets.SocketException or IOException or TestFailedException or TimeoutException or OperationCanceledException)
             {
                 // The host is gone, or hangs: on to another.
             }

@@ -129,15 +129,14 @@ public sealed class TestNetwork : IAsyncDisposable
 
     private static async Task RemoveAsync(string id)
     {
+        // The wires first: those whose namespace is removed go only some time later.
+        foreach (var name in NetworkInterface.GetAllNetworkInterfaces().Select(i => i.Name).Where(n => n.StartsWith($"gr{id}", StringComparison.Ordinal)))
+            await IpAsync($"link del {name}").ConfigureAwait(false);
         foreach (var line in (await IpAsync("netns list").ConfigureAwait(false)).Split('\n'))
         {
             var name = line.Split(' ')[0];
-
-            // With the namespace go both ends of its wire.
             if (name.StartsWith($"{Prefix}{id}-", StringComparison.Ordinal)) await IpAsync($"netns del {name}").ConfigureAwait(false);
         }
-
-        if (NetworkInterface.GetAllNetworkInterfaces().Any(i => i.Name == BridgeOf(id))) await IpAsync($"link del {BridgeOf(id)}").ConfigureAwait(false);
     }
 
     private static async Task<string> IpAsync(string arguments)
