@@ -1,5 +1,4 @@
-using Grid.Server.Log;
-using Grid.Server.Tenancy;
+using Grid.Server.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 
@@ -36,7 +35,7 @@ internal sealed partial class ApiExceptionFilter(ILogger<ApiExceptionFilter> log
 
     /// <summary>Whether an exception says that something which the request needs is away, and that trying again makes sense.</summary>
     public static bool IsUnavailable(Exception e) =>
-        e is TimeoutException or OrleansException or LogUnavailableException or TenancyUnavailableException or ObjectDisposedException;
+        Outage.Is(e) || e is ObjectDisposedException;
 
     private static GridProblem ToProblem(Exception e) => e switch
     {

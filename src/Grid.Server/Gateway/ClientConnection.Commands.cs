@@ -177,7 +177,7 @@ internal sealed partial class ClientConnection
                 return keep ? null : start.Cursor;
             });
         }
-        catch (Exception e) when (e is Log.LogUnavailableException or TimeoutException or OrleansException)
+        catch (Exception e) when (Outage.Is(e))
         {
             Send(new ErrorFrame(frame.Id, ErrorCode.Unavailable, "The channel cannot be reached right now.", 500));
             return;

@@ -14,7 +14,9 @@ internal sealed partial class ClientConnection
     private int _closeSent;
     private long _closeDeadline;
     private long _pingedAt;
-    private long _dirtySince;
+
+    /// <summary>When the next checkpoint is due, by <see cref="Environment.TickCount64"/>; 0: there is nothing to report.</summary>
+    private long _reportAt;
     private bool _warnedOfExpiry;
 
     /// <inheritdoc/>
@@ -35,15 +37,27 @@ internal sealed partial class ClientConnection
 
         CheckHeartbeat(now);
         CheckExpiry();
-        if (Volatile.Read(ref _dirtySince) is > 0 and var since && now - since >= _services.Options.CheckpointInterval.TotalMilliseconds)
+        if (Volatile.Read(ref _reportAt) is > 0 and var reportAt && now >= reportAt)
         {
-            Volatile.Write(ref _dirtySince, 0);
+            Volatile.Write(ref _reportAt, 0);
             _link!.Checkpoint();
         }
     }
 
     /// <inheritdoc/>
     public void GoAway(TimeSpan reconnectIn) => Send(new GoAwayFrame("drain", (long)reconnectIn.TotalMilliseconds));
+
+    /// <inheritdoc/>
+    public void ReportWithin(TimeSpan delay)
+    {
+        var at = Environment.TickCount64 + (long)delay.TotalMilliseconds;
+        for (var planned = Volatile.Read(ref _reportAt); planned == 0 || planned > at;)
+        {
+            var seen = Interlocked.CompareExchange(ref _reportAt, at, planned);
+            if (seen == planned) return;
+            planned = seen;
+        }
+    }
 
     /// <inheritdoc/>
     public void CloseForDrain() => Close(CloseCode.Drain, "The silo is leaving.");
@@ -83,8 +97,9 @@ internal sealed partial class ClientConnection
         };
     }
 
-    /// <summary>The client has finished with more: the next checkpoint is due an interval from the first change on.</summary>
-    private void MarkDirty() => Interlocked.CompareExchange(ref _dirtySince, Environment.TickCount64, 0);
+    /// <summary>What is stored is behind: the next checkpoint is due an interval from the first change on.</summary>
+    public void MarkDirty() => Interlocked.CompareExchange(
+        ref _reportAt, Environment.TickCount64 + (long)_services.Options.CheckpointInterval.TotalMilliseconds, 0);
 
     /// <summary>RFC 6455 section 5.5.1: a close is answered by a close, typically with the same code.</summary>
     private void AnswerClose(int? code)

@@ -3,7 +3,7 @@ using System.Net;
 using System.Net.WebSockets;
 using Grid.Protocol;
 using Grid.Server.Api;
-using Grid.Server.Log;
+using Grid.Server.Hosting;
 using Grid.Server.Relay;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.Logging;
@@ -147,6 +147,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             // A client that asks without reading its answers is not read from either.
             await _stream.Outbound.WaitForRoomAsync();
             await WaitForPublishRoomAsync();
+            if (_link is not null) await _link.WaitForRoomAsync();
             switch (await _reader.ReadAsync(CancellationToken.None))
             {
                 case ReadOutcome.Closed:
@@ -213,10 +214,11 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             User = caller.User ?? UserName.Server;
             return await TakeUpSessionAsync(hello.Resume);
         }
-        catch (Exception e) when (e is LogUnavailableException or TimeoutException or OrleansException)
+        catch (Exception e) when (Outage.Is(e))
         {
             // The session is whole, only out of reach: the client tries again.
-            LogHelloFailed(_services.Logger, Session, e);
+            var level = Outage.LevelOf(e);
+            LogHelloFailed(_services.Logger, level, Session, e);
             Close(CloseCode.ServerFault, "The session cannot be taken up right now; try again.");
             return false;
         }
@@ -292,8 +294,8 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         lock (_subscriptions) return [.. _subscriptions.Values];
     }
 
-    [LoggerMessage(LogLevel.Warning, "Session {Session} could not be taken up")]
-    private static partial void LogHelloFailed(ILogger logger, string session, Exception exception);
+    [LoggerMessage("Session {Session} could not be taken up")]
+    private static partial void LogHelloFailed(ILogger logger, LogLevel level, string session, Exception exception);
 
     [LoggerMessage(LogLevel.Error, "The connection of session {Session} had a fault")]
     private static partial void LogFault(ILogger logger, string session, Exception exception);

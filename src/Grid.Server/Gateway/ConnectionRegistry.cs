@@ -12,6 +12,9 @@ internal interface IGatewayConnection
     /// <summary>Asks the client to reconnect elsewhere.</summary>
     void GoAway(TimeSpan reconnectIn);
 
+    /// <summary>Reports the session's whole state within <paramref name="delay"/>: what was stored of it may be lost.</summary>
+    void ReportWithin(TimeSpan delay);
+
     /// <summary>Ends the connection because the silo leaves.</summary>
     void CloseForDrain();
 }
@@ -21,6 +24,9 @@ internal interface IGatewayConnection
 /// </summary>
 internal sealed class ConnectionRegistry
 {
+    /// <summary>How many sessions are reported again in a second: a store that has just come back has others to serve too.</summary>
+    private const int ReportsPerSecond = 2000;
+
     private readonly ConcurrentDictionary<IGatewayConnection, byte> _connections = new();
     private int _pendingHellos;
     private volatile TaskCompletionSource? _empty;
@@ -53,6 +59,19 @@ internal sealed class ConnectionRegistry
     {
         _connections.TryRemove(connection, out _);
         if (_connections.IsEmpty) _empty?.TrySetResult();
+    }
+
+    /// <summary>Has all connections report their sessions, one after the other; how many they are.</summary>
+    public int ReportAgain()
+    {
+        var count = 0;
+        foreach (var connection in All)
+        {
+            connection.ReportWithin(TimeSpan.FromSeconds((double)count / ReportsPerSecond));
+            count++;
+        }
+
+        return count;
     }
 
     /// <summary>Takes no new connection from now on; the task ends when the last one has gone.</summary>

@@ -86,6 +86,12 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
         _outbound.Write(Encoding.ASCII.GetBytes($"retry: {(int)reconnectIn.TotalMilliseconds}\n\n"));
 
     /// <inheritdoc/>
+    public void ReportWithin(TimeSpan delay)
+    {
+        // It has no session: its reader holds the cursor.
+    }
+
+    /// <inheritdoc/>
     public void CloseForDrain() => End();
 
     private void End() => _ended.TrySetResult();

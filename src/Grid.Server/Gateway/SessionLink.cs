@@ -1,6 +1,6 @@
 using Grid.Abstractions;
 using Grid.Protocol;
-using Grid.Server.Log;
+using Grid.Server.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Gateway;
@@ -18,20 +18,48 @@ internal readonly record struct LinkChange(string Channel, Position? Cursor, Act
 internal sealed partial class SessionLink(ClientConnection connection, ISessionGrain grain, TimeProvider time, ILogger logger)
 {
     private const int Attempts = 6;
+
+    /// <summary>The most changes that wait or are on their way; past it the client is not read from.</summary>
+    private const int MaxPending = 256;
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>No further attempt begins later than this after the first one did.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
 
     private readonly Lock _gate = new();
     private readonly List<LinkChange> _changes = [];
     private bool _checkpoint;
     private bool _detach;
     private TaskCompletionSource? _detached;
+    private TaskCompletionSource? _room;
+    private int _pending;
     private bool _busy;
 
     /// <summary>Sends a change of subscriptions.</summary>
     public void Change(LinkChange change)
     {
-        lock (_gate) _changes.Add(change);
+        lock (_gate)
+        {
+            _changes.Add(change);
+            _pending++;
+        }
+
         Run();
+    }
+
+    /// <summary>Waits while too many changes are unanswered: a client that sends more is not read from until its store keeps up.</summary>
+    public async ValueTask WaitForRoomAsync()
+    {
+        Task room;
+        lock (_gate)
+        {
+            if (_pending < MaxPending) return;
+            _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            room = _room.Task;
+        }
+
+        await room;
     }
 
     /// <summary>Reports the cursors.</summary>
@@ -89,14 +117,28 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
 
             var status = await CallAsync(changes, detach);
             foreach (var change in changes) Tell(change, status == SessionCallStatus.Ok);
+            MakeRoom(changes.Length);
             if (detach) _detached!.TrySetResult();
             else if (status == SessionCallStatus.Fenced) connection.Close(CloseCode.Superseded, "A newer connection took the session over.");
+            else if (status is null) connection.MarkDirty();
         }
     }
 
-    /// <summary>One call, retried while the grain cannot be reached; null: it could not.</summary>
+    private void MakeRoom(int answered)
+    {
+        lock (_gate)
+        {
+            _pending -= answered;
+            if (_pending > MaxPending / 2) return;
+            _room?.TrySetResult();
+            _room = null;
+        }
+    }
+
+    /// <summary>One call, retried while the grain cannot be reached; null: it could not, and nothing is known of the outcome.</summary>
     private async Task<SessionCallStatus?> CallAsync(LinkChange[] changes, bool detach)
     {
+        var started = time.GetTimestamp();
         for (var attempt = 1; ; attempt++)
         {
             try
@@ -108,14 +150,19 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
                 // The grain lost its state: tell it everything, this change included.
                 return await grain.CheckpointAsync(connection.MakeCheckpoint(detached: false));
             }
-            catch (Exception e) when (attempt < Attempts && e is TimeoutException or OrleansException && e.InnerException is not LogUnavailableException)
-            {
-                await Task.Delay(Pause * attempt, time, CancellationToken.None);
-            }
             catch (Exception e)
             {
-                LogUnreachable(connection.Session, e);
-                return null;
+                // A silo that died, or an activation whose state another one changed, is replaced at once. A store that is away stays
+                // away for longer than a client should wait; but the last report of a socket that has gone has no other occasion.
+                var retry = Outage.Is(e) && (detach || !Outage.IsOfStore(e));
+                if (!retry || attempt == Attempts || time.GetElapsedTime(started) > Patience)
+                {
+                    var level = Outage.LevelOf(e);
+                    LogUnreachable(level, connection.Session, e);
+                    return null;
+                }
+
+                await Task.Delay(Pause * attempt, time, CancellationToken.None);
             }
         }
     }
@@ -156,6 +203,6 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
     [LoggerMessage(LogLevel.Error, "A change of session {Session} could not be confirmed to its client")]
     private partial void LogCallbackFailed(string session, Exception exception);
 
-    [LoggerMessage(LogLevel.Warning, "The grain of session {Session} could not be reached")]
-    private partial void LogUnreachable(string session, Exception exception);
+    [LoggerMessage("The grain of session {Session} could not be reached")]
+    private partial void LogUnreachable(LogLevel level, string session, Exception exception);
 }

@@ -36,7 +36,7 @@ public static class GridSiloBuilderExtensions
         silo.Services.AddLogging(static logging => logging.AddFilter(typeof(RocksDbGrainStorage).FullName, LogLevel.None));
         silo.Services.AddGridEmbeddedStore();
         silo.AddGridEmbeddedGrainStorage();
-        silo.Services.AddSingleton<SessionLoss>();
+        silo.Services.AddSingleton<ISessionLoss, EmbeddedSessionLoss>();
         return silo.AddGridParts(configure);
     }
 
@@ -49,11 +49,11 @@ public static class GridSiloBuilderExtensions
         silo.UseGridClustering(cluster);
         silo.Services.AddGridPostgresStore(cluster);
         silo.AddGridRedisSessions(cluster);
-        silo.Services.AddSingleton<SessionLoss>();
         return silo.AddGridParts(configure);
     }
 
-    private static ISiloBuilder AddGridParts(this ISiloBuilder silo, Action<GridOptions>? configure)
+    /// <summary>Everything but the stores.</summary>
+    internal static ISiloBuilder AddGridParts(this ISiloBuilder silo, Action<GridOptions>? configure)
     {
         var services = silo.Services;
         services.AddOptions<GridOptions>().Bind(silo.Configuration.GetSection(GridOptions.Section)).ValidateOnStart();

@@ -107,6 +107,7 @@ public readonly record struct AppendResult(AppendStatus Status, Position Head, I
 }
 
 /// <summary>The store behind a log cannot be used right now: away, full, or shutting down.</summary>
+[GenerateSerializer, Alias("grid.LogUnavailableException")]
 public sealed class LogUnavailableException : Exception
 {
     /// <summary>Says why.</summary>

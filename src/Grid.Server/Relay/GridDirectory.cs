@@ -1,5 +1,6 @@
 using Grid.Abstractions;
 using Grid.Protocol;
+using Grid.Server.Hosting;
 using Grid.Server.Sessions;
 
 namespace Grid.Server.Relay;
@@ -55,7 +56,7 @@ internal sealed class GridDirectory(IGrainFactory grains, ISiloRelays relays, IS
         {
             return await question(relays.On(silo));
         }
-        catch (Exception e) when (e is TimeoutException or OrleansException)
+        catch (Exception e) when (Outage.Is(e))
         {
             return otherwise;
         }

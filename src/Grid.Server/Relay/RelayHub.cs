@@ -139,7 +139,7 @@ internal sealed partial class RelayHub(
         {
             await local.ReattachAsync();
         }
-        catch (Exception e) when (e is TimeoutException or OrleansException or Log.LogUnavailableException or ChannelMovedException)
+        catch (Exception e) when (Outage.Is(e) || e is ChannelMovedException)
         {
             // One channel out of reach keeps none of the others waiting; the next round looks again.
             LogReattachFailed(local.Id, e);

@@ -18,14 +18,17 @@ namespace Grid.Server.Sessions;
 /// </remarks>
 [PreferLocalPlacement]
 internal sealed partial class SessionGrain(
-    [PersistentState("session", StorageNames.Sessions)] IPersistentState<SessionState> storage,
+    [PersistentState(SessionGrain.StateName, StorageNames.Sessions)] IPersistentState<SessionState> storage,
     ISessionIndex index,
     ISiloRelays relays,
-    SessionLoss loss,
+    ISessionLoss loss,
     IOptions<GridOptions> options,
     TimeProvider time,
     ILogger<SessionGrain> logger) : Grain, ISessionGrain
 {
+    /// <summary>The name of the stored state.</summary>
+    public const string StateName = "session";
+
     /// <summary>How long a closed session's record keeps it from being taken up again by a resume token.</summary>
     private static readonly TimeSpan Tombstone = TimeSpan.FromHours(24);
 
@@ -50,15 +53,26 @@ internal sealed partial class SessionGrain(
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         // A session without subscriptions is first written here: whoever lists or closes it must still find it.
-        if (_machine.Exists && !storage.RecordExists) await WriteAsync();
+        if (!_machine.Exists || storage.RecordExists) return;
+        try
+        {
+            await WriteAsync();
+        }
+        catch (Exception e) when (Outage.Is(e))
+        {
+            // Nothing is lost that matters: it has no subscriptions, and its socket reports it when it goes.
+            LogNotWritten(_tenant, _session, e);
+        }
     }
 
     public async Task<SessionAttached> AttachAsync(SessionAttach request)
     {
         var (olderSilo, olderGeneration) = (storage.State.Silo, storage.State.Generation);
         var silo = request.Silo.ToParsableString();
-        var attached = _machine.Attach(
-            request, silo, NowMs, WindowMs, loss.MayHaveHappened(options.Value.ResumeWindow), options.Value.MaxSubscriptionsPerSession);
+
+        // Asked only when it matters, and then afresh: Redis may have been flushed half a second ago.
+        var mayRebuild = request.Resume && !_machine.Exists && await loss.MayHaveHappenedAsync(options.Value.ResumeWindow);
+        var attached = _machine.Attach(request, silo, NowMs, WindowMs, mayRebuild, options.Value.MaxSubscriptionsPerSession);
         if (attached.State == WelcomeState.Expired) return attached;
 
         // The older socket ends soon, but nobody waits for it: its silo may be the one that died.
@@ -141,7 +155,11 @@ internal sealed partial class SessionGrain(
     {
         // The entry first: the sweep forgets an entry without a state, but would never find a state without an entry.
         if (due || !_indexed) await SetDueAsync();
+
+        // If this fails, the store may have lost the entry too before the next try.
+        _indexed = false;
         await storage.WriteStateAsync();
+        _indexed = true;
     }
 
     private async Task SetDueAsync()
@@ -163,7 +181,7 @@ internal sealed partial class SessionGrain(
         {
             return await relays.On(silo).HoldsAsync(_tenant, _session, storage.State.Generation);
         }
-        catch (Exception e) when (e is TimeoutException or OrleansException)
+        catch (Exception e) when (Outage.Is(e))
         {
             // No answer is no proof: look again later.
             return true;
@@ -178,12 +196,15 @@ internal sealed partial class SessionGrain(
         {
             await relays.On(address).FenceAsync(_tenant, _session, generation, code);
         }
-        catch (Exception e) when (e is TimeoutException or OrleansException)
+        catch (Exception e) when (Outage.Is(e))
         {
             // The older socket learns it at its next checkpoint.
             LogFenceFailed(_tenant, _session, address, e);
         }
     }
+
+    [LoggerMessage(LogLevel.Debug, "Session {Tenant}/{Session} could not be written before its activation went")]
+    private partial void LogNotWritten(string tenant, string session, Exception exception);
 
     [LoggerMessage(LogLevel.Debug, "Session {Tenant}/{Session} outlived its window and is forgotten")]
     private partial void LogForgotten(string tenant, string session);

@@ -28,7 +28,8 @@ internal sealed partial class SessionSweeper(
                 }
                 catch (Exception e) when (e is not OperationCanceledException)
                 {
-                    LogSweepFailed(e);
+                    var level = Outage.LevelOf(e);
+                    LogSweepFailed(level, e);
                 }
             }
         }
@@ -55,13 +56,14 @@ internal sealed partial class SessionSweeper(
                     {
                         // It stays due; the others are not held up by it.
                         Interlocked.Increment(ref failed);
-                        LogSweepFailed(e);
+                        var level = Outage.LevelOf(e);
+                        LogSweepFailed(level, e);
                     }
                 });
             if (due.Count < BatchSize || failed > 0) return;
         }
     }
 
-    [LoggerMessage(LogLevel.Warning, "A round of forgetting expired sessions failed; the next one goes on")]
-    private partial void LogSweepFailed(Exception exception);
+    [LoggerMessage("A round of forgetting expired sessions failed; the next one goes on")]
+    private partial void LogSweepFailed(LogLevel level, Exception exception);
 }

@@ -38,7 +38,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
         Policies = new NamespacePolicies(Options);
         Grains = new SimGrainFactory(this, world.Grains);
         Index = new SimIndex(this, world.Sessions);
-        Loss = new SessionLoss(Time);
+        Loss = new EmbeddedSessionLoss(Time);
         Logs = new MessageLogs(
             new SimLog(this, world.Store, world.Faults) { Outside = world.Outside },
             new WatchedLog(new MemoryMessageLog(Policies, Time), world.Ephemeral),
@@ -64,7 +64,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
 
     public SimIndex Index { get; }
 
-    public SessionLoss Loss { get; }
+    public ISessionLoss Loss { get; }
 
     public MessageLogs Logs { get; }
 
