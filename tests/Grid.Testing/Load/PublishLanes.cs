@@ -4,7 +4,7 @@ using Grid.Testing.History;
 namespace Grid.Testing.Load;
 
 /// <summary>A publish that its publisher has not done with.</summary>
-internal sealed class PendingPublish(PublishRecord record)
+public sealed class PendingPublish(PublishRecord record)
 {
     /// <summary>Its record.</summary>
     public PublishRecord Record => record;
@@ -28,7 +28,7 @@ internal sealed class PendingPublish(PublishRecord record)
 /// unless a later one was stored meanwhile, or may have been: then it is given up, its outcome unknown for good.
 /// Not thread-safe; no I/O.
 /// </summary>
-internal sealed class PublishLanes
+public sealed class PublishLanes
 {
     private readonly Dictionary<string, Lane> _lanes = new(StringComparer.Ordinal);
     private readonly Dictionary<long, PendingPublish> _byId = [];
