@@ -117,6 +117,9 @@ public sealed record SessionAttached
 
     /// <summary>What the server itself knew of the cursors, before the client's were taken.</summary>
     [Id(3)] public Dictionary<string, Position> Known { get; init; } = [];
+
+    /// <summary>Whether nothing was left of the session but its token, and the client's cursors made it anew.</summary>
+    [Id(4)] public bool Rebuilt { get; init; }
 }
 
 /// <summary>What a socket reports of its session, at most every few seconds and when it closes.</summary>

@@ -6,9 +6,11 @@ return await HostRunner.RunAsync(args, builder =>
 {
     var mode = ClusterMode.Read(builder.Configuration);
     builder.Host.UseOrleans(mode.AddGrid);
+    builder.AddTelemetry();
     builder.Services.AddHostedService<WelcomeBanner>();
 }, app =>
 {
     app.UsePlayground();
     app.MapGrid();
+    app.MapTelemetry();
 });

@@ -3,6 +3,7 @@ using Grid.Abstractions;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
 using Grid.Server.Relay;
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 
@@ -27,6 +28,7 @@ internal sealed partial class ChannelGrain(
     MessageLogs logs,
     NamespacePolicies policies,
     ISiloRelays relays,
+    ChannelMetrics metrics,
     TimeProvider time,
     ILogger<ChannelGrain> logger) : Grain, IChannelGrain, IChannelFeedGrain
 {
@@ -116,6 +118,7 @@ internal sealed partial class ChannelGrain(
                 }
                 catch (Exception e)
                 {
+                    metrics.AppendFailed();
                     LogAppendFailed(_channel, e);
                     _sequencer.OnUnknown(RetryAfterMs);
                     await ResyncAsync();
@@ -124,6 +127,7 @@ internal sealed partial class ChannelGrain(
 
                 if (_sequencer.OnAppended(result) is not { } stored)
                 {
+                    metrics.Overtaken();
                     LogOvertaken(_channel, _sequencer.Head.Head, result.Head.Offset);
                     _sequencer.FailPending(new ChannelMovedException());
                     DeactivateOnIdle();
@@ -202,7 +206,7 @@ internal sealed partial class ChannelGrain(
         {
             try
             {
-                if (!feed.OnAck(await relays.On(silo).DeliverAsync(next)))
+                if (!feed.OnAck(await DeliverAsync(silo, next)))
                 {
                     _feeds.Remove(silo);
                     return;
@@ -213,6 +217,19 @@ internal sealed partial class ChannelGrain(
                 feed.OnFailed();
                 if (!await MayRetryAsync(silo, feed, e)) return;
             }
+        }
+    }
+
+    private async Task<DeliverAck> DeliverAsync(SiloAddress silo, DeliverBatch batch)
+    {
+        metrics.FeedSent();
+        try
+        {
+            return await relays.On(silo).DeliverAsync(batch);
+        }
+        finally
+        {
+            metrics.FeedEnded();
         }
     }
 
@@ -240,6 +257,7 @@ internal sealed partial class ChannelGrain(
 
     private async Task<bool> MayRetryAsync(SiloAddress silo, SiloFeed feed, Exception e)
     {
+        metrics.FeedFailed();
         if (_stopped) return false;
         if (!relays.IsLive(silo))
         {

@@ -33,14 +33,16 @@ internal sealed partial class ChannelPublisher(
         for (var attempt = 1; ; attempt++)
         {
             var mayRetry = true;
+            var moved = false;
             try
             {
                 var receipts = await grain.PublishAsync(batch);
-                metrics.Published(receipts);
+                metrics.Answered(receipts, time.GetElapsedTime(started));
                 return receipts;
             }
             catch (ChannelMovedException)
             {
+                moved = true;
             }
             catch (Exception e)
             {
@@ -53,10 +55,11 @@ internal sealed partial class ChannelPublisher(
             {
                 var refused = new PublishReceipt[batch.Drafts.Length];
                 Array.Fill(refused, PublishReceipt.Refused(ErrorCode.Unavailable, 250));
-                metrics.Published(refused);
+                metrics.Unavailable(refused, time.GetElapsedTime(started));
                 return refused;
             }
 
+            metrics.Retried(moved);
             await Task.Delay(Pause * Math.Min(attempt, 10), time);
         }
     }

@@ -4,6 +4,7 @@ using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Relay;
+using Grid.Server.Telemetry;
 using Grid.Server.Tenancy;
 
 namespace Grid.Server.Gateway;
@@ -89,7 +90,8 @@ internal sealed partial class ClientConnection
 
         Generation = attached!.Generation;
         _resuming = attached.Subscriptions;
-        _link = new SessionLink(this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Time, _services.Logger);
+        _link = new SessionLink(
+            this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Metrics, _services.Time, _services.Logger);
 
         // Known to the relay before the client knows its session: whoever takes the session up next finds this socket to close.
         _services.Hub.Register(this);
@@ -105,7 +107,12 @@ internal sealed partial class ClientConnection
             MaxFrameBytes = _services.Options.MaxFrameBytes,
             Subscriptions = [.. joined.Where(j => j.State is not null).Select(j => j.State!)],
         });
-        _services.Metrics.Welcomed(state);
+        _services.Metrics.Welcomed(
+            state,
+            state != WelcomeState.Resumed ? CursorSource.None
+            : attached.Rebuilt ? CursorSource.Token
+            : resume!.Cursors.Count > 0 ? CursorSource.Client
+            : CursorSource.Server);
         _welcomed = true;
         _resuming = null;
         if (state == WelcomeState.Resumed)
@@ -115,7 +122,7 @@ internal sealed partial class ClientConnection
 
         foreach (var (_, follows, subscription) in joined)
         {
-            if (follows is not null) Send(follows);
+            SendFollowing(follows);
             if (subscription is not null) subscription.Channel.Start(subscription);
         }
 
@@ -215,7 +222,7 @@ internal sealed partial class ClientConnection
             }
 
             Send(new SubscribedFrame(frame.Id, frame.Channel, head.Epoch, head.Head, cursor.Offset));
-            if (start.Follows is not null) Send(start.Follows);
+            SendFollowing(start.Follows);
             subscription.Channel.Start(subscription);
         }));
     }
@@ -305,6 +312,14 @@ internal sealed partial class ClientConnection
         if (wanted != Capability.Publish || id is not null)
             Send(new ErrorFrame(id, ErrorCode.Forbidden, $"The token does not allow this on {channel}."));
         return false;
+    }
+
+    /// <summary>Sends what is to be known before a subscription's first message, if anything.</summary>
+    private void SendFollowing(ServerFrame? frame)
+    {
+        if (frame is null) return;
+        if (frame is GapFrame gap) _services.Hub.Metrics.Gap(gap.Reason);
+        Send(frame);
     }
 
     private void SendTooMany(long? id, string channel) => Send(new ErrorFrame(

@@ -164,6 +164,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
 
             if (_closing) continue;
             var decoded = _encoder.Codec.DecodeClient(_reader.Frame);
+            _services.Metrics.Received(decoded.Status == DecodeStatus.Ok);
             switch (decoded.Status)
             {
                 case DecodeStatus.Ok:

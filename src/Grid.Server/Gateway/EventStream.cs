@@ -42,11 +42,17 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
     public async Task RunAsync(Subscription subscription, GapFrame? first, CancellationToken aborted)
     {
         _services.Registry.Add(this);
+        _services.Metrics.StreamBegan();
         await using var registration = aborted.UnsafeRegister(static s => ((EventStream)s!).End(), this);
         try
         {
             _outbound.Write(Comment);
-            if (first is not null) _outbound.Write(EncodedRun.Gap(Encoder, first));
+            if (first is not null)
+            {
+                _services.Hub.Metrics.Gap(first.Reason);
+                _outbound.Write(EncodedRun.Gap(Encoder, first));
+            }
+
             subscription.Channel.Start(subscription);
             await _ended.Task;
         }
@@ -55,6 +61,7 @@ internal sealed class EventStream : IConsumer, IGatewayConnection
             subscription.Channel.Leave(subscription);
             _outbound.Close();
             _services.Registry.Remove(this);
+            _services.Metrics.StreamEnded();
         }
     }
 

@@ -1,6 +1,7 @@
 using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Gateway;
@@ -15,7 +16,8 @@ internal readonly record struct LinkChange(string Channel, Position? Cursor, Act
 /// A connection's way to its session's grain: one call at a time, so that a checkpoint never undoes a newer change; what comes
 /// meanwhile goes with the next call.
 /// </summary>
-internal sealed partial class SessionLink(ClientConnection connection, ISessionGrain grain, TimeProvider time, ILogger logger)
+internal sealed partial class SessionLink(
+    ClientConnection connection, ISessionGrain grain, GatewayMetrics metrics, TimeProvider time, ILogger logger)
 {
     private const int Attempts = 6;
 
@@ -116,6 +118,7 @@ internal sealed partial class SessionLink(ClientConnection connection, ISessionG
             }
 
             var status = await CallAsync(changes, detach);
+            if (changes.Length == 0) metrics.Checkpointed(detach, status);
             foreach (var change in changes) Tell(change, status == SessionCallStatus.Ok);
             MakeRoom(changes.Length);
             if (detach) _detached!.TrySetResult();

@@ -56,6 +56,29 @@ public sealed class GridOptions
 
     /// <summary>The playground page.</summary>
     public PlaygroundOptions Playground { get; } = new();
+
+    /// <summary>The host's metrics for Prometheus.</summary>
+    public MetricsOptions Metrics { get; } = new();
+}
+
+/// <summary>Who may read <c>/metrics</c>.</summary>
+public enum MetricsAccess
+{
+    /// <summary>Who comes from a loopback or private address, and not through a proxy.</summary>
+    Private,
+
+    /// <summary>Anybody.</summary>
+    Everybody,
+
+    /// <summary>Nobody: there is no such page.</summary>
+    Nobody,
+}
+
+/// <summary>The host's metrics for Prometheus.</summary>
+public sealed class MetricsOptions
+{
+    /// <summary>Who may read <c>/metrics</c>. Default: <see cref="MetricsAccess.Private"/>. In an application of one's own there is no such page.</summary>
+    public MetricsAccess Access { get; set; }
 }
 
 /// <summary>What the first start on an empty store makes.</summary>

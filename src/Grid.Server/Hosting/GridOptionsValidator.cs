@@ -29,6 +29,8 @@ internal sealed class GridOptionsValidator : IValidateOptions<GridOptions>
         Range(errors, "Grid:DrainNotice", options.DrainNotice, TimeSpan.Zero, TimeSpan.FromMinutes(5));
         Range(errors, "Grid:DrainSpan", options.DrainSpan, TimeSpan.Zero, TimeSpan.FromMinutes(10));
 
+        Known(errors, "Grid:Metrics:Access", options.Metrics.Access);
+
         // The key itself is not repeated: what is printed may be logged.
         if (options.Bootstrap.ApiKey is { Length: > 0 } key && !ApiKeys.IsWellFormed(key))
         {

@@ -74,6 +74,8 @@ public static class GridSiloBuilderExtensions
         services.AddSingleton<ChannelPublisher>();
         services.AddSingleton<IChannelPublisher>(s => s.GetRequiredService<ChannelPublisher>());
         services.AddSingleton<PublishMetrics>();
+        services.AddSingleton<ChannelMetrics>();
+        services.TryAddSingleton<LogMetrics>();
 
         // Relay: what this silo listens to.
         services.AddSingleton<RelayMetrics>();
@@ -86,6 +88,7 @@ public static class GridSiloBuilderExtensions
         services.AddHostedService<RelaySweeper>();
 
         // Sessions.
+        services.AddSingleton<SessionMetrics>();
         services.AddHostedService<SessionSweeper>();
         silo.Configure<GrainCollectionOptions>(o => o.ClassSpecificCollectionAge[typeof(SessionGrain).FullName!] = SessionCollectionAge);
 
@@ -97,6 +100,7 @@ public static class GridSiloBuilderExtensions
         services.AddHostedService<GatewayUpkeep>();
         services.AddGridApi();
         silo.AddGridDashboard();
+        services.AddHostedService<SiloMetrics>();
         services.AddSingleton<GridStartup>();
         services.AddHostedService(s => s.GetRequiredService<GridStartup>());
         return silo;

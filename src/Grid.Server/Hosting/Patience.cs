@@ -2,7 +2,7 @@ namespace Grid.Server.Hosting;
 
 /// <summary>
 /// Repeats calls that a silo's end cut off, until the cluster has noticed it and the call finds the grain somewhere else. Only for
-/// calls that may be repeated.
+/// calls that may be repeated. A store that is away is not waited for: its own client has tried already.
 /// </summary>
 internal static class Patience
 {
@@ -21,7 +21,7 @@ internal static class Patience
             {
                 return await call();
             }
-            catch (Exception e) when (e is TimeoutException or OrleansException && time.GetElapsedTime(started) < limit)
+            catch (Exception e) when (Outage.Is(e) && !Outage.IsOfStore(e) && time.GetElapsedTime(started) < limit)
             {
             }
 

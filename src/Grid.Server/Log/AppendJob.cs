@@ -61,6 +61,7 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
         state.Group = group.Number;
         if (first) state.GroupFirst = request;
         _view = state.NewView();
+        group.Count(request.Messages.Count);
         _result = AppendResult.Appended(new Position(state.Record.Epoch, state.Head));
         return true;
     }

@@ -1,5 +1,6 @@
 using Grid.Server.Hosting;
 using Grid.Server.Sessions;
+using Grid.Server.Telemetry;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -22,13 +23,15 @@ internal static class LogServiceCollectionExtensions
     public static IServiceCollection AddGridEmbeddedStore(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);
+        services.AddMetrics();
+        services.TryAddSingleton<LogMetrics>();
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton(sp => RocksDbStore.Open(
             sp.GetRequiredService<IOptions<GridOptions>>(),
             sp.GetRequiredService<TimeProvider>(),
             sp.GetRequiredService<ILogger<RocksDbStore>>()));
         services.TryAddSingleton(sp => new RocksDbMessageLog(
-            sp.GetRequiredService<RocksDbStore>(), sp.GetRequiredService<NamespacePolicies>()));
+            sp.GetRequiredService<RocksDbStore>(), sp.GetRequiredService<NamespacePolicies>(), metrics: sp.GetRequiredService<LogMetrics>()));
         services.TryAddSingleton(sp => new MemoryMessageLog(
             sp.GetRequiredService<NamespacePolicies>(), sp.GetRequiredService<TimeProvider>()));
         services.TryAddSingleton(sp => new MessageLogs(

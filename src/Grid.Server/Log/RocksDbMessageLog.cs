@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.ObjectPool;
 
 namespace Grid.Server.Log;
@@ -28,13 +29,15 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
     private readonly ConcurrentDictionary<ChannelId, bool> _overLimit = new();
     private long _nextNumber;
 
-    public RocksDbMessageLog(RocksDbStore store, NamespacePolicies policies, int cachedChannels = DefaultCachedChannels)
+    public RocksDbMessageLog(
+        RocksDbStore store, NamespacePolicies policies, int cachedChannels = DefaultCachedChannels, LogMetrics? metrics = null)
     {
         _store = store;
         _policies = policies;
         _cache = new ChannelCache(cachedChannels);
         _jobs = new DefaultObjectPool<AppendJob>(new JobPolicy(this), 4096);
         store.Writer.Forget = Forget;
+        store.Writer.Metrics = metrics;
     }
 
     /// <summary>The store.</summary>

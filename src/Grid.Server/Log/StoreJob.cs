@@ -92,15 +92,29 @@ internal sealed class WriteGroup
     /// <summary>Keys that the group stores, by expiry.</summary>
     public ExpiringKeys Expiring { get; } = new();
 
+    /// <summary>Appends that store something.</summary>
+    public int Appends { get; private set; }
+
+    /// <summary>Their messages.</summary>
+    public int Messages { get; private set; }
+
     /// <summary>Starts a group.</summary>
     public void Start(OpenDatabase database, long now)
     {
         Database = database;
         Now = now;
         Number++;
+        Appends = Messages = 0;
         Rows.Reset();
         Expiring.Clear();
         _touched.Clear();
+    }
+
+    /// <summary>Notes an append whose rows were added.</summary>
+    public void Count(int messages)
+    {
+        Appends++;
+        Messages += messages;
     }
 
     /// <summary>Notes that a row that others read before they write is being changed; false if a job of this group did so already.</summary>

@@ -1,3 +1,4 @@
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 using RocksDbSharp;
 
@@ -58,6 +59,9 @@ internal sealed partial class StoreWriter
 
     /// <summary>Called on the writer's thread after a failed write: whatever is remembered of the database may be wrong.</summary>
     public Action? Forget { get; set; }
+
+    /// <summary>What is counted of groups with appends; null: nothing.</summary>
+    public LogMetrics? Metrics { get; set; }
 
     /// <summary>Groups begun so far.</summary>
     public long Groups => _group.Number;
@@ -197,6 +201,7 @@ internal sealed partial class StoreWriter
     {
         var end = first;
         var writing = false;
+        var started = _time.GetTimestamp();
         try
         {
             var synced = false;
@@ -216,11 +221,14 @@ internal sealed partial class StoreWriter
         }
         catch (Exception e)
         {
+            Metrics?.Group(_group.Messages, _group.Appends, _time.GetElapsedTime(started), stored: false);
+
             // Whatever it was, memory may now say something that the database does not: fail all, forget all.
             Break(jobs, first, e, reopen: writing);
             return jobs.Count;
         }
 
+        Metrics?.Group(_group.Messages, _group.Appends, _time.GetElapsedTime(started), stored: true);
         Answer(jobs, first, end);
         return end;
     }

@@ -32,12 +32,14 @@ internal sealed partial class LocalChannel
 
                 if (_ring.After(cursor.Offset, CatchUpMessages) is { Length: > 0 } recent)
                 {
+                    metrics.Read(fromRing: true);
                     Write(subscription, recent);
                     return !TrySetLive(subscription);
                 }
             }
         }
 
+        metrics.Read(fromRing: false);
         var page = await reader.ReadAsync(id, cursor.Offset, CatchUpMessages, RunBytes * 4);
         lock (_gate)
         {
@@ -67,6 +69,7 @@ internal sealed partial class LocalChannel
         var have = _cursor!.Have;
         if (subscription.Cursor.Epoch != have.Epoch || subscription.Cursor.Offset < have.Offset) return false;
         subscription.Mode = SubscriptionMode.Live;
+        metrics.EndedBehind();
         subscription.FellBehind = false;
         return true;
     }
@@ -92,9 +95,11 @@ internal sealed partial class LocalChannel
 
             var encoded = new EncodedRun(subscription.Consumer.Encoder, id, subscription.Cursor.Epoch, messages[..count]);
             var fitting = encoded.CountFitting(0, subscription.Consumer.Room);
-            if (fitting == 0 || !subscription.Consumer.TryDeliver(encoded.Slice(0, fitting))) return;
+            if (fitting == 0) return;
+            var slice = encoded.Slice(0, fitting);
+            if (!subscription.Consumer.TryDeliver(slice)) return;
             subscription.Cursor = subscription.Cursor with { Offset = messages[fitting - 1].Offset };
-            metrics.Delivered(fitting);
+            metrics.Delivered(fitting, slice.Length);
             if (fitting < count) return;
             messages = messages[count..];
         }

@@ -41,6 +41,7 @@ internal sealed partial class LocalChannel(
     private RelayCursor? _cursor;
     private bool _running;
     private bool _retired;
+    private long _heard;
     private long _quietSince = Environment.TickCount64;
 
     /// <summary>The channel.</summary>
@@ -57,6 +58,9 @@ internal sealed partial class LocalChannel(
     {
         get { lock (_gate) return _cursor?.Have; }
     }
+
+    /// <summary>How many messages it has heard of and not yet handed on. Takes no lock: a look must not wait for a delivery.</summary>
+    public long Behind => _cursor is { } cursor ? Math.Max(0, Volatile.Read(ref _heard) - cursor.Have.Offset) : 0;
 
     /// <summary>How long nothing was delivered, in milliseconds.</summary>
     public long QuietMs
@@ -84,6 +88,7 @@ internal sealed partial class LocalChannel(
             if (_retired) return null;
             var subscription = new Subscription(this, consumer, cursor) { Index = _subscriptions.Count };
             _subscriptions.Add(subscription);
+            metrics.Joined();
             return subscription;
         }
     }
@@ -101,6 +106,7 @@ internal sealed partial class LocalChannel(
             }
 
             subscription.Mode = SubscriptionMode.Behind;
+            metrics.BeganBehind();
             subscription.Consumer.OnBehind(subscription);
         }
     }
@@ -111,6 +117,8 @@ internal sealed partial class LocalChannel(
         lock (_gate)
         {
             if (subscription.Mode == SubscriptionMode.Left) return;
+            if (subscription.Mode == SubscriptionMode.Behind) metrics.EndedBehind();
+            metrics.Left();
             subscription.Mode = SubscriptionMode.Left;
             var last = _subscriptions[^1];
             _subscriptions[subscription.Index] = last;
@@ -141,6 +149,7 @@ internal sealed partial class LocalChannel(
         lock (_gate)
         {
             if (_retired) return Task.FromResult(default(DeliverAck));
+            if (batch.Head.Epoch == _cursor?.Have.Epoch && batch.Head.Head > _heard) _heard = batch.Head.Head;
             var done = new TaskCompletionSource<DeliverAck>(TaskCreationOptions.RunContinuationsAsynchronously);
             _arrived.Enqueue((batch, done));
             if (!_running)
@@ -201,7 +210,7 @@ internal sealed partial class LocalChannel(
         try
         {
             var head = await attach(id);
-            lock (_gate) _cursor = new RelayCursor(head);
+            lock (_gate) (_cursor, _heard) = (new RelayCursor(head), head.Head);
         }
         catch
         {
@@ -297,6 +306,7 @@ internal sealed partial class LocalChannel(
         if (messages.IsEmpty) return;
         _quietSince = Environment.TickCount64;
         if (_subscriptions.Count > 0) _ring.Add(messages);
+        var at = messages[0].At;
         while (!messages.IsEmpty)
         {
             var count = 0;
@@ -304,12 +314,14 @@ internal sealed partial class LocalChannel(
             FanOutRun(messages[..count]);
             messages = messages[count..];
         }
+
+        if (_subscriptions.Count > 0) metrics.Served(at);
     }
 
     private void FanOutRun(ReadOnlySpan<Message> run)
     {
         var first = run[0].Offset;
-        var delivered = 0L;
+        var (delivered, bytes) = (0L, 0L);
 
         // The position first: a client may answer a message while others are still being served.
         _cursor!.MoveTo(run[^1].Offset);
@@ -321,10 +333,12 @@ internal sealed partial class LocalChannel(
             if (skip >= run.Length) continue;
             var encoded = Encoded(subscription.Consumer.Encoder, run);
             var count = encoded.CountFitting(skip, subscription.Consumer.Room);
-            if (count > 0 && subscription.Consumer.TryDeliver(encoded.Slice(skip, count)))
+            var slice = count > 0 ? encoded.Slice(skip, count) : default;
+            if (count > 0 && subscription.Consumer.TryDeliver(slice))
             {
                 subscription.Cursor = subscription.Cursor with { Offset = first + skip + count - 1 };
                 delivered += count;
+                bytes += slice.Length;
             }
             else
             {
@@ -335,7 +349,7 @@ internal sealed partial class LocalChannel(
         }
 
         _encoded.Clear();
-        metrics.Delivered(delivered);
+        metrics.Delivered(delivered, bytes);
     }
 
     private void FanOutGap(GapFrame gap)
@@ -351,6 +365,7 @@ internal sealed partial class LocalChannel(
     private void EnterEpoch(ChannelHead head)
     {
         _ring.Clear();
+        _heard = head.Head;
         var gap = _cursor!.Enter(id.Name, head);
         foreach (var subscription in _subscriptions)
         {
@@ -370,6 +385,7 @@ internal sealed partial class LocalChannel(
         subscription.Mode = SubscriptionMode.Behind;
         subscription.FellBehind = true;
         metrics.FellBehind();
+        metrics.BeganBehind();
         subscription.Consumer.OnBehind(subscription);
     }
 

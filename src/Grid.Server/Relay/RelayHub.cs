@@ -26,6 +26,20 @@ internal sealed partial class RelayHub(
     /// <summary>How many channels have local subscribers, or had until a moment ago.</summary>
     public int ChannelCount => _channels.Count;
 
+    /// <summary>How many sockets of sessions there are.</summary>
+    public int SocketCount => _sockets.Count;
+
+    /// <summary>What deliveries count; gaps that are announced elsewhere are among them.</summary>
+    public RelayMetrics Metrics => metrics;
+
+    /// <summary>How many messages the channels have heard of and not yet handed on, over all of them.</summary>
+    public long CountBehind()
+    {
+        var behind = 0L;
+        foreach (var (_, local) in _channels) behind += local.Behind;
+        return behind;
+    }
+
     /// <summary>
     /// Adds a subscription that is not yet started.
     /// </summary>
@@ -121,6 +135,7 @@ internal sealed partial class RelayHub(
                 if (some[i].Have is not { } have || (have.Epoch == heads[i].Epoch && have.Offset >= heads[i].Head)) continue;
                 if (some[i].QuietMs < quietMs) continue;
                 LogBehind(some[i].Id, have, heads[i].Head);
+                metrics.Reattached();
                 behind.Add(some[i]);
             }
 

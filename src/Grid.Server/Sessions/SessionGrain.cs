@@ -2,6 +2,7 @@ using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Relay;
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Placement;
@@ -22,6 +23,7 @@ internal sealed partial class SessionGrain(
     ISessionIndex index,
     ISiloRelays relays,
     ISessionLoss loss,
+    SessionMetrics metrics,
     IOptions<GridOptions> options,
     TimeProvider time,
     ILogger<SessionGrain> logger) : Grain, ISessionGrain
@@ -139,6 +141,7 @@ internal sealed partial class SessionGrain(
                 _machine = new SessionMachine(storage.State);
                 await index.RemoveAsync(_tenant, _session);
                 _indexed = false;
+                metrics.Forgot();
                 LogForgotten(_tenant, _session);
                 DeactivateOnIdle();
                 break;
@@ -154,12 +157,21 @@ internal sealed partial class SessionGrain(
     private async Task WriteAsync(bool due = false)
     {
         // The entry first: the sweep forgets an entry without a state, but would never find a state without an entry.
-        if (due || !_indexed) await SetDueAsync();
+        var started = time.GetTimestamp();
+        var stored = false;
+        try
+        {
+            if (due || !_indexed) await SetDueAsync();
 
-        // If this fails, the store may have lost the entry too before the next try.
-        _indexed = false;
-        await storage.WriteStateAsync();
-        _indexed = true;
+            // If this fails, the store may have lost the entry too before the next try.
+            _indexed = false;
+            await storage.WriteStateAsync();
+            _indexed = stored = true;
+        }
+        finally
+        {
+            metrics.Wrote(time.GetElapsedTime(started), stored);
+        }
     }
 
     private async Task SetDueAsync()

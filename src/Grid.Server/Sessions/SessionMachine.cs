@@ -49,7 +49,8 @@ internal sealed class SessionMachine(SessionState state)
             return new SessionAttached { State = WelcomeState.New, Generation = state.Generation };
         }
 
-        if (Exists)
+        var rebuilt = !Exists;
+        if (!rebuilt)
         {
             if (state.User != request.User || (state.DetachedAt > 0 && nowMs - state.DetachedAt > windowMs))
                 return new SessionAttached { State = WelcomeState.Expired };
@@ -78,6 +79,7 @@ internal sealed class SessionMachine(SessionState state)
             Generation = state.Generation,
             Subscriptions = new Dictionary<string, Position>(state.Cursors, StringComparer.Ordinal),
             Known = known,
+            Rebuilt = rebuilt,
         };
     }
 

@@ -43,7 +43,7 @@ public class FanOutBenchmarks
             new NamespacePolicy(),
             new NoReader(),
             _ => Task.FromResult(head),
-            new RelayMetrics(meters),
+            new RelayMetrics(meters, TimeProvider.System),
             new WorkQueue(static item => item.Execute()));
         var encoder = new WebSocketEncoder(JsonWireCodec.Instance);
         _consumers = [.. Enumerable.Range(0, Consumers).Select(_ => new FakeConsumer(encoder))];

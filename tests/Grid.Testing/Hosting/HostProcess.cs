@@ -250,7 +250,7 @@ public sealed class HostProcess : IAsyncDisposable
 
     private static bool IsHostSetting(string name) =>
         name.StartsWith("Grid__", StringComparison.OrdinalIgnoreCase) || name.StartsWith("ConnectionStrings__", StringComparison.OrdinalIgnoreCase)
-        || name.StartsWith("ASPNETCORE_", StringComparison.OrdinalIgnoreCase);
+        || name.StartsWith("ASPNETCORE_", StringComparison.OrdinalIgnoreCase) || name.StartsWith("OTEL_", StringComparison.OrdinalIgnoreCase);
 
     private async Task PumpAsync(StreamReader reader, string prefix)
     {

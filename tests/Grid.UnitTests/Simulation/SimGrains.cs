@@ -32,13 +32,13 @@ internal sealed class SimActivation : IGrainContext, IGrainRuntime, IServiceProv
         {
             if (_reentrant)
             {
-                Grain = new ChannelGrain(silo.Logs, silo.Policies, silo.Relays, silo.Time, new SimLogger<ChannelGrain>(silo));
+                Grain = new ChannelGrain(silo.Logs, silo.Policies, silo.Relays, silo.ChannelMetrics, silo.Time, new SimLogger<ChannelGrain>(silo));
             }
             else
             {
                 state = new SimState(key, silo, host.World.Sessions, host.World.Faults);
                 Grain = new SessionGrain(
-                    state, silo.Index, silo.Relays, silo.Loss, silo.Options, silo.Time, new SimLogger<SessionGrain>(silo));
+                    state, silo.Index, silo.Relays, silo.Loss, silo.SessionMetrics, silo.Options, silo.Time, new SimLogger<SessionGrain>(silo));
             }
         }
         finally

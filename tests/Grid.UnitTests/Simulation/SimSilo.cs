@@ -45,7 +45,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
             Policies);
         Reader = new ChannelReader(Grains, Logs, Policies);
         var queue = new WorkQueue(item => Post(static i => ((IThreadPoolWorkItem)i!).Execute(), item));
-        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters), queue, Time, new SimLogger<RelayHub>(this));
+        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), queue, Time, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
             Grains, Hub, new ChannelPublisher(Grains, Policies, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
@@ -57,6 +57,10 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
     public IOptions<GridOptions> Options { get; }
 
     public SimTime Time { get; }
+
+    public ChannelMetrics ChannelMetrics { get; } = new(Meters);
+
+    public SessionMetrics SessionMetrics { get; } = new(Meters);
 
     public NamespacePolicies Policies { get; }
 

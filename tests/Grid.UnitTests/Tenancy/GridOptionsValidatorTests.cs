@@ -35,6 +35,7 @@ public sealed class GridOptionsValidatorTests
             MaxPendingHellos = 0,
             DrainSpan = TimeSpan.FromSeconds(-1),
         };
+        options.Metrics.Access = (MetricsAccess)5;
         options.Bootstrap.ApiKey = "short!";
         options.Namespaces["bad name"] = new NamespacePolicy();
         options.Namespaces["a:b"] = new NamespacePolicy();
@@ -52,7 +53,7 @@ public sealed class GridOptionsValidatorTests
         string[] expected =
         [
             "DataDirectory", "MaxFrameBytes", "Heartbeat", "HelloTimeout", "ResumeWindow", "CheckpointInterval", "MaxSubscriptionsPerSession",
-            "MaxOutboundBytes", "MaxInFlightPublishBytes", "MaxPendingHellos", "DrainSpan", "Bootstrap:ApiKey", "bad name", "a:b",
+            "MaxOutboundBytes", "MaxInFlightPublishBytes", "MaxPendingHellos", "DrainSpan", "Metrics:Access", "Bootstrap:ApiKey", "bad name", "a:b",
             "room:Durability", "room:SlowConsumer", "room:MaxMessageBytes", "room:MaxAge", "room:MaxMessages", "room:MaxBytes", "room:IdempotencyWindow",
         ];
         foreach (var part in expected) Assert.Single(failures, f => f.Contains(part, StringComparison.Ordinal));
