@@ -55,7 +55,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
     private Task _publishing = Task.CompletedTask;
     private int _acknowledged;
 
-    public HistoryRecorder History { get; } = new();
+    public HistoryRecorder History { get; } = new() { ServersMayRetry = true };
 
     public IReadOnlyList<LoadPublisher> Publishers => _publishers;
 

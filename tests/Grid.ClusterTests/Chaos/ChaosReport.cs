@@ -16,6 +16,7 @@ internal static class ChaosReport
         Line(text, "silos that ended by themselves", Counts(cluster.Silos.SelectMany(s => s.Exits).GroupBy(c => c).Select(g => new KeyValuePair<string, int>($"with {g.Key}", g.Count()))));
         Line(text, "publishes", $"{load.Acknowledged} acknowledged, {load.Publishers.Sum(p => p.Unavailable)} times 'unavailable', "
             + $"{load.Publishers.Sum(p => p.GivenUp) + load.Peers.Sum(p => p.Unavailable)} given up");
+        Line(text, "sent once, answered 'duplicate'", $"{load.History.Publishes.Count(p => p.Attempts == 1 && p.Acknowledgements.Any(a => a.Duplicate))} (a silo's own second try)");
         Line(text, "deliveries", $"{load.Delivered}");
         Line(text, "welcomes", Counts(load.Consumers.SelectMany(c => c.Welcomes).GroupBy(w => w.Key).Select(g => new KeyValuePair<string, int>(g.Key, g.Sum(x => x.Value)))));
         Line(text, "sessions lost with Redis", $"{load.Consumers.Sum(c => c.StateLosses)}, before their first checkpoint {load.Consumers.Sum(c => c.EarlyLosses)}");

@@ -8,7 +8,10 @@ namespace Grid.ClusterTests.Focused;
 /// <summary>One channel with a publisher and consumers on silos of the test's choice, and one history for the checker.</summary>
 internal sealed class Scene(string channel) : IAsyncDisposable
 {
-    private readonly HistoryRecorder _history = new();
+    /// <summary>The key of what a test publishes by itself to wake the channel.</summary>
+    public const string WakeKey = "wake";
+
+    private readonly HistoryRecorder _history = new() { ServersMayRetry = true };
     private readonly List<LoadConsumer> _consumers = [];
     private readonly List<LoadPublisher> _publishers = [];
     private int _acknowledged;
@@ -31,7 +34,7 @@ internal sealed class Scene(string channel) : IAsyncDisposable
         await consumer.Ready.WaitAsync(TimeSpan.FromSeconds(60));
     }
 
-    /// <summary>Makes a publisher.</summary>
+    /// <summary>Makes a publisher; the scene disposes it.</summary>
     public async Task<LoadPublisher> PublisherAsync(TestSilo silo, Func<Uri>? pick = null, TimeSpan pace = default)
     {
         using var http = silo.Http();
@@ -59,8 +62,9 @@ internal sealed class Scene(string channel) : IAsyncDisposable
         foreach (var consumer in _consumers)
             await deadline.UntilAsync(() => consumer.HasReached(channel, stored.Head), () => $"{consumer.Name} reaches {stored.Head}, it is at {consumer.Records[channel].Position}");
 
-        // What the test published by itself to wake the channel is part of the store, not of this history.
-        foreach (var message in stored.Messages.Where(m => m.Key == "wake")) _history.Publish("the test", channel, "wake", 0, message.Payload).Sending().Acknowledged(stored.Epoch, message.Offset, false);
+        // Part of the store, but of no publisher's history.
+        foreach (var message in stored.Messages.Where(m => m.Key == WakeKey))
+            _history.Publish("the test", channel, WakeKey, 0, message.Payload).Sending().Acknowledged(stored.Epoch, message.Offset, false);
         _history.Stored(stored);
         foreach (var consumer in _consumers) consumer.Finish();
         HistoryChecker.Check(_history).ThrowIfBroken();
@@ -76,6 +80,7 @@ internal sealed class Scene(string channel) : IAsyncDisposable
         }
 
         foreach (var consumer in _consumers) await consumer.DisposeAsync();
+        foreach (var publisher in _publishers) publisher.Dispose();
     }
 
     private static LoadHosts Hosts(Func<Uri> pick) => new(pick) { MayBeUnavailable = true, Silence = TimeSpan.FromSeconds(10), Patience = TimeSpan.FromSeconds(10) };
