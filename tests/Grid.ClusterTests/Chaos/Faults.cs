@@ -115,7 +115,7 @@ internal sealed class Faults(TestCluster cluster, ChaosLog log, TimeSpan longest
         await using var witness = await WitnessAsync(silo);
         log.Add($"{silo} stands still for {Seconds(span)}");
         silo.Pause();
-        await Task.Delay(span);
+        await WatchedAsync(silo, span);
         silo.Continue();
         log.Add($"{silo} goes on");
         await ComesRightAsync(silo, exits, witness);
@@ -133,7 +133,7 @@ internal sealed class Faults(TestCluster cluster, ChaosLog log, TimeSpan longest
             else await TestCluster.CutAsync(silo, other, bothWays: kind == FaultKind.Cut);
         }
 
-        await Task.Delay(span);
+        await WatchedAsync(silo, span);
         foreach (var other in others)
         {
             if (kind == FaultKind.CutIn) await TestCluster.HealAsync(other, silo, bothWays: false);
@@ -142,6 +142,18 @@ internal sealed class Faults(TestCluster cluster, ChaosLog log, TimeSpan longest
 
         log.Add($"{silo} is connected again");
         await ComesRightAsync(silo, exits, witness);
+    }
+
+    /// <summary>Lets time pass, and notes when the others declare the silo dead.</summary>
+    private async Task WatchedAsync(TestSilo silo, TimeSpan span)
+    {
+        var began = log.Elapsed;
+        var member = true;
+        while (log.Elapsed - began < span)
+        {
+            if (member && !(member = await cluster.IsMemberAsync(silo))) log.Add($"{silo} was declared dead after {Seconds(log.Elapsed - began)}");
+            await Task.Delay(100);
+        }
     }
 
     /// <summary>

@@ -60,7 +60,7 @@ public sealed class DotNetPeer : Peer
     public override async Task PublishAsync(int count, TestDeadline deadline)
     {
         using var window = new SemaphoreSlim(64);
-        var answers = new List<Task>(count);
+        var answers = new List<Task>();
         for (var n = 0; n < count && !Finishing; n++)
         {
             await window.WaitAsync(deadline.Token);
