@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Grid.ClusterTests.Cluster;
 using Grid.Testing;
 
 namespace Grid.ClusterTests.Chaos;
@@ -36,6 +37,13 @@ internal sealed class ChaosLog : IDisposable
             _lines.Add(line);
             _file.WriteLine(line);
         }
+    }
+
+    /// <summary>Keeps what the silos wrote beside the time line.</summary>
+    public void Keep(TestCluster cluster)
+    {
+        foreach (var silo in cluster.Silos)
+            File.WriteAllLines($"{Path}.{silo.ToString().Replace(' ', '-')}", silo.Host.Output.Lines);
     }
 
     public override string ToString()

@@ -9,7 +9,8 @@ namespace Grid.ClusterTests.Chaos;
 /// Three silos under load from clients of every kind, while silos are killed, stopped, drained, cut off, added and taken away and
 /// their stores restarted and emptied. Then the whole history is judged. <c>GRID_SEED</c> repeats a run's random choices (not the
 /// machine's timing); <c>GRID_CHAOS_MINUTES</c> makes it long (<c>tests/chaos.sh</c>); <c>GRID_CHAOS_FAULTS</c>, kinds separated by
-/// commas, does only these, in that order, in a short run.
+/// commas, does only these, in that order, in a short run; <c>GRID_CHAOS_LONGEST</c> is the longest that a silo stands still or is cut
+/// off, in seconds.
 /// </summary>
 public class ChaosTests(ITestOutputHelper output)
 {
@@ -24,7 +25,7 @@ public class ChaosTests(ITestOutputHelper output)
         log.Add($"GRID_SEED={seed} GRID_CHAOS_MINUTES={minutes}");
         try
         {
-            await RunAsync(seed, TimeSpan.FromMinutes(minutes), log);
+            await RunAsync(seed, minutes, log);
         }
         catch (Exception e)
         {
@@ -37,13 +38,18 @@ public class ChaosTests(ITestOutputHelper output)
         }
     }
 
-    private static async Task RunAsync(int seed, TimeSpan span, ChaosLog log)
+    private static async Task RunAsync(int seed, int minutes, ChaosLog log)
     {
+        var span = TimeSpan.FromMinutes(minutes);
         using var deadline = new TestDeadline(span + TimeSpan.FromMinutes(8));
-        KeyValuePair<string, string?>[] settings = [new("Grid__CheckpointInterval", "00:00:01"), new("Grid__Heartbeat", "00:00:05"), new("Grid__DrainSpan", "00:00:02")];
+        KeyValuePair<string, string?>[] settings =
+        [
+            new("Grid__CheckpointInterval", "00:00:01"), new("Grid__Heartbeat", "00:00:05"), new("Grid__DrainSpan", "00:00:02"),
+            new("Logging__Console__FormatterOptions__TimestampFormat", "HH:mm:ss.fff "),
+        ];
         await using var cluster = await TestCluster.StartAsync(silos: 3, settings, cuttable: true);
-        log.Add("three silos form a cluster");
-        var faults = new Faults(cluster, log, longest: span > TimeSpan.Zero ? TimeSpan.FromSeconds(30) : TimeSpan.FromSeconds(8));
+        log.Add($"three silos form a cluster, at {TimeProvider.System.GetUtcNow():HH:mm:ss.fff}");
+        var faults = new Faults(cluster, log, longest: TimeSpan.FromSeconds(FromEnvironment("GRID_CHAOS_LONGEST") ?? (minutes > 0 ? 30 : 8)));
         var load = new ChaosLoad(cluster, seed, new LoadSize());
         try
         {
@@ -57,6 +63,7 @@ public class ChaosTests(ITestOutputHelper output)
         }
         catch (Exception e)
         {
+            log.Keep(cluster);
             throw new TestFailedException(
                 $"{e.Message}\n{load.Describe()}\n{ChaosReport.Of(cluster, load, faults, null, log.Elapsed)}\n{cluster.Tails()}", e);
         }

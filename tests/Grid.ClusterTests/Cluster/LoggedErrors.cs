@@ -43,6 +43,6 @@ internal static partial class LoggedErrors
         [.. Of(output).Where(e => !Array.Exists(Foreseen, f =>
             e.Category.StartsWith(f.Category, StringComparison.Ordinal) && e.Text.Contains(f.Says, StringComparison.Ordinal)))];
 
-    [GeneratedRegex(@"^(?:stderr: )?(?:fail|crit): ([^\[]+)\[")]
+    [GeneratedRegex(@"^(?:stderr: )?(?:[\d:.]+ )?(?:fail|crit): ([^\[]+)\[")]
     private static partial Regex Head();
 }
