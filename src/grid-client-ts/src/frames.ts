@@ -227,5 +227,7 @@ export function errorOf(frame: ErrorFrame, channel?: string): GridError {
   return new GridError(frame.code, frame.message, {
     ...(channel === undefined ? {} : { channel }),
     ...(frame.retryAfterMs === undefined ? {} : { retryAfterMs: frame.retryAfterMs }),
+    // A publish may have been stored although its answer was lost inside the server.
+    outcomeUnknown: frame.code === 'unavailable' || frame.code === 'internal',
   });
 }

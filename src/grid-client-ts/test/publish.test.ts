@@ -214,6 +214,7 @@ test('a refused publish whose successor is in doubt when the connection is lost 
   await refused.count(1);
   server.last.cut();
   assert.deepEqual(await outcomes(publishes), ['unavailable', 1]);
+  await assert.rejects(publishes[0] as Promise<unknown>, { outcomeUnknown: true });
 });
 
 test('a publish that the server refuses for good does not hold back the next', async (t) => {

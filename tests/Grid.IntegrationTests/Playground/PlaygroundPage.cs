@@ -1,3 +1,4 @@
+using Grid.Testing;
 using System.Collections.Concurrent;
 using System.Globalization;
 using Microsoft.Playwright;

@@ -1,6 +1,7 @@
-using Grid.Testing;
 using Grid.Testing.History;
 using Grid.Testing.Hosting;
+using Grid.Testing.Sdk;
+using Grid.Testing;
 using Xunit.Abstractions;
 
 namespace Grid.IntegrationTests.Sdk;

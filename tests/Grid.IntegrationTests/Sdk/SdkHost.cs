@@ -1,5 +1,6 @@
 using Grid.Client;
 using Grid.Testing.Hosting;
+using Grid.Testing.Sdk;
 
 namespace Grid.IntegrationTests.Sdk;
 

@@ -1,10 +1,11 @@
 using System.Collections.Concurrent;
-using System.Text;
 using System.Text.Json;
+using System.Text;
 using Grid.Client;
 using Grid.Protocol;
-using Grid.Testing;
 using Grid.Testing.Hosting;
+using Grid.Testing.Sdk;
+using Grid.Testing;
 
 namespace Grid.IntegrationTests.Sdk;
 

@@ -118,7 +118,7 @@ internal sealed class ChannelJudge
             Add(ViolationKind.MissedDuplicate, record.Publisher, "the same key was accepted as new more than once", [record.ToString()]);
         }
 
-        if (record.Attempts <= 1 && acks.Any(a => a.Duplicate))
+        if (!_history.ServersMayRetry && record.Attempts <= 1 && acks.Any(a => a.Duplicate))
         {
             Add(ViolationKind.FalseDuplicate, record.Publisher, "sent once, answered as duplicate", [record.ToString()]);
         }

@@ -12,6 +12,12 @@ public sealed class HistoryRecorder
     private readonly ConcurrentQueue<ConsumerRecord> _consumers = new();
     private readonly ConcurrentDictionary<string, StoredChannel> _stored = new(StringComparer.Ordinal);
 
+    /// <summary>
+    /// Whether a server may itself have tried a publish again, since the part that stores it is another process whose answer can be
+    /// lost. Then a publish that its client sent once may be answered as a duplicate, of its own first try. Default: false.
+    /// </summary>
+    public bool ServersMayRetry { get; init; }
+
     /// <summary>Every publish.</summary>
     public IReadOnlyCollection<PublishRecord> Publishes => [.. _publishes.Values];
 

@@ -13,8 +13,11 @@ public sealed class HostProcess : IAsyncDisposable
     /// <summary>The API key that the host is given unless the settings name another.</summary>
     public const string DefaultApiKey = "test-bootstrap-key-0123456789abcdef";
 
+    private const int SigStop = 19;
+    private const int SigCont = 18;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
     private readonly TestFolder? _ownFolder;
+    private readonly string? _namespace;
     private readonly Dictionary<string, string?> _settings;
     private Process? _process;
     private Task _output = Task.CompletedTask;
@@ -23,19 +26,23 @@ public sealed class HostProcess : IAsyncDisposable
     /// <param name="settings">Environment variables, such as <c>Grid__Heartbeat</c>; a null value removes one of the defaults.</param>
     /// <param name="dataDirectory">The data directory; null for a temporary one.</param>
     /// <param name="port">The port; null for a free one.</param>
-    public HostProcess(IEnumerable<KeyValuePair<string, string?>>? settings = null, string? dataDirectory = null, int? port = null)
+    /// <param name="place">The address it listens on, and the network namespace it lives in; null for loopback.</param>
+    public HostProcess(
+        IEnumerable<KeyValuePair<string, string?>>? settings = null, string? dataDirectory = null, int? port = null, HostPlace? place = null)
     {
+        place ??= HostPlace.Loopback;
+        _namespace = place.Namespace;
         if (dataDirectory is null) _ownFolder = new TestFolder("host");
         DataDirectory = dataDirectory ?? _ownFolder!["data"];
         Port = port ?? FreePort.Next();
-        Address = new Uri($"http://127.0.0.1:{Port}");
+        Address = new Uri($"http://{place.Address}:{Port}");
         _settings = new(StringComparer.Ordinal)
         {
             ["Grid__DataDirectory"] = DataDirectory,
             ["Grid__Bootstrap__ApiKey"] = DefaultApiKey,
             ["Grid__SiloPort"] = FreePort.Next().ToString(CultureInfo.InvariantCulture),
             ["Grid__GatewayPort"] = FreePort.Next().ToString(CultureInfo.InvariantCulture),
-            ["ASPNETCORE_URLS"] = $"http://127.0.0.1:{Port}",
+            ["ASPNETCORE_URLS"] = $"http://{place.Address}:{Port}",
             ["ASPNETCORE_ENVIRONMENT"] = "Production",
         };
         foreach (var (name, value) in settings ?? []) _settings[name] = value;
@@ -57,8 +64,14 @@ public sealed class HostProcess : IAsyncDisposable
     /// <summary>Everything that its runs wrote.</summary>
     public HostOutput Output { get; } = new();
 
+    /// <summary>Whether its process stands still (<see cref="Pause"/>).</summary>
+    public bool IsPaused { get; private set; }
+
     /// <summary>Whether a process is running.</summary>
     public bool IsRunning => _process is { HasExited: false };
+
+    /// <summary>How the last process ended; null while one runs, or before the first.</summary>
+    public int? ExitCode => _process is { HasExited: true } ended ? ended.ExitCode : null;
 
     /// <summary>The running process's id.</summary>
     public int Id => _process?.Id ?? throw new InvalidOperationException("The host was not started.");
@@ -117,6 +130,13 @@ public sealed class HostProcess : IAsyncDisposable
             // Not the folder of the binaries: the host must not depend on where it is started.
             WorkingDirectory = Path.GetTempPath(),
         };
+        if (_namespace is not null)
+        {
+            // "ip" enters the namespace and becomes the program, so the process stays the one that is started here.
+            foreach (var word in (string[])["netns", "exec", _namespace, info.FileName]) info.ArgumentList.Add(word);
+            info.FileName = "ip";
+        }
+
         info.ArgumentList.Add(FindHost());
         foreach (var inherited in info.Environment.Keys.Where(IsHostSetting).ToArray()) info.Environment.Remove(inherited);
         foreach (var (name, value) in _settings)
@@ -130,11 +150,12 @@ public sealed class HostProcess : IAsyncDisposable
     }
 
     /// <summary>Waits until <c>/readyz</c> answers 200.</summary>
-    /// <exception cref="TestFailedException">The process ended, or did not become ready in 60 s; with its output.</exception>
-    public async Task WaitUntilReadyAsync()
+    /// <param name="timeout">How long that may take; 60 s unless given.</param>
+    /// <exception cref="TestFailedException">The process ended, or did not become ready in time; with its output.</exception>
+    public async Task WaitUntilReadyAsync(TimeSpan? timeout = null)
     {
         using var http = new HttpClient { BaseAddress = Address, Timeout = TimeSpan.FromSeconds(5) };
-        using var deadline = new TestDeadline(StartTimeout);
+        using var deadline = new TestDeadline(timeout ?? StartTimeout);
         await deadline.UntilAsync(
             async () =>
             {
@@ -144,7 +165,9 @@ public sealed class HostProcess : IAsyncDisposable
                     using var answer = await http.GetAsync(new Uri("/readyz", UriKind.Relative)).ConfigureAwait(false);
                     return answer.IsSuccessStatusCode;
                 }
-                catch (Exception e) when (e is HttpRequestException or OperationCanceledException)
+                catch (Exception e) when (
+                    // The HTTP client lets the socket's own exception through when the other side resets at once.
+                    e is HttpRequestException or System.Net.Sockets.SocketException or OperationCanceledException)
                 {
                     return false;
                 }
@@ -159,7 +182,24 @@ public sealed class HostProcess : IAsyncDisposable
         if (!_process.HasExited) _process.Kill();
         await _process.WaitForExitAsync().ConfigureAwait(false);
         await _output.ConfigureAwait(false);
+        IsPaused = false;
         Output.Add($"--- process {_process.Id} killed");
+    }
+
+    /// <summary>Makes the process stand still (SIGSTOP), with all its connections open, as on a machine that hangs.</summary>
+    public void Pause()
+    {
+        ProcessStarter.Signal(Id, SigStop);
+        IsPaused = true;
+        Output.Add($"--- process {Id} stopped");
+    }
+
+    /// <summary>Lets a process that stands still go on (SIGCONT).</summary>
+    public void Continue()
+    {
+        ProcessStarter.Signal(Id, SigCont);
+        IsPaused = false;
+        Output.Add($"--- process {Id} goes on");
     }
 
     /// <summary>Asks the process to end (SIGTERM).</summary>

@@ -22,9 +22,11 @@ public sealed class SseReader(HttpResponseMessage answer) : IDisposable
 
     /// <summary>The next event; null at the end of the stream.</summary>
     /// <exception cref="TestFailedException">None came in 30 s.</exception>
-    public async Task<SseEvent?> NextAsync()
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public async Task<SseEvent?> NextAsync(CancellationToken cancellationToken = default)
     {
         using var deadline = TestDeadline.In(30);
+        using var cancelled = cancellationToken.UnsafeRegister(static d => ((SseReader)d!).Abandon(), this);
         _reader ??= new StreamReader(await answer.Content.ReadAsStreamAsync(deadline.Token).ConfigureAwait(false), Encoding.UTF8);
         string name = "message", data = "";
         string? id = null;
@@ -53,11 +55,17 @@ public sealed class SseReader(HttpResponseMessage answer) : IDisposable
 
             return null;
         }
+        catch (Exception e) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException("The reading was cancelled.", e, cancellationToken);
+        }
         catch (OperationCanceledException)
         {
             throw new TestFailedException("No event came within 30 s.");
         }
     }
+
+    private void Abandon() => answer.Dispose();
 
     /// <inheritdoc/>
     public void Dispose()

@@ -11,7 +11,7 @@ namespace Grid.Testing.Load;
 /// </summary>
 public sealed class LoadConsumer : IAsyncDisposable
 {
-    private readonly Uri _host;
+    private readonly LoadHosts _hosts;
     private readonly string _token;
     private readonly CursorOwner _owner;
     private readonly Dictionary<string, ConsumerRecord> _records;
@@ -22,15 +22,23 @@ public sealed class LoadConsumer : IAsyncDisposable
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _age = new();
     private RawWelcome? _welcome;
+    private long _welcomedAt;
     private volatile RawClient? _client;
     private Task _running = Task.CompletedTask;
 
     /// <summary>Makes a consumer; <see cref="Start"/> begins its life.</summary>
     public LoadConsumer(
         Uri host, string name, string token, HistoryRecorder recorder, IEnumerable<string> channels, CursorOwner owner, bool mayDrop = false)
+        : this(LoadHosts.One(host), name, token, recorder, channels, owner, mayDrop)
+    {
+    }
+
+    /// <inheritdoc cref="LoadConsumer(Uri, string, string, HistoryRecorder, IEnumerable{string}, CursorOwner, bool)"/>
+    public LoadConsumer(
+        LoadHosts hosts, string name, string token, HistoryRecorder recorder, IEnumerable<string> channels, CursorOwner owner, bool mayDrop = false)
     {
         ArgumentNullException.ThrowIfNull(recorder);
-        _host = host;
+        _hosts = hosts;
         _token = token;
         _owner = owner;
         Name = name;
@@ -57,6 +65,24 @@ public sealed class LoadConsumer : IAsyncDisposable
 
     /// <summary>How often that happened.</summary>
     public int EarlyLosses { get; private set; }
+
+    /// <summary>
+    /// Whether the servers may have lost what they knew of sessions since a moment (of <see cref="Stopwatch.GetTimestamp"/>). Then a
+    /// session that relies on the server's cursors may be unknown, and its consumer goes on from where it was. Default: never.
+    /// </summary>
+    public Func<long, bool> MayHaveLostStateSince { get; init; } = _ => false;
+
+    /// <summary>How often that happened.</summary>
+    public int StateLosses { get; private set; }
+
+    /// <summary>How often each state of a session came with a welcome.</summary>
+    public ConcurrentDictionary<string, int> Welcomes { get; } = new();
+
+    /// <summary>How often sockets ended with each code.</summary>
+    public ConcurrentDictionary<int, int> Closes { get; } = new();
+
+    /// <summary>The longest time from the end of a socket to the next welcome.</summary>
+    public TimeSpan LongestAway { get; private set; }
 
     /// <summary>What should not have happened: errors, and closes that no kill, cut or drain explains.</summary>
     public ConcurrentQueue<string> Oddities { get; } = new();
@@ -100,16 +126,20 @@ public sealed class LoadConsumer : IAsyncDisposable
         {
             Token = _token, Name = Name, KeptFrames = 50, OnFrame = Received, ReceiveBufferBytes = ReceiveBufferBytes,
         };
+        var endedAt = 0L;
         try
         {
             while (!_stop.IsCancellationRequested)
             {
-                await using var client = await LoadPublisher.ConnectPatientlyAsync(_host, options, Resume, _stop.Token).ConfigureAwait(false);
+                await using var client = await _hosts.ConnectAsync(options, Resume, Oddities, _stop.Token).ConfigureAwait(false);
                 _client = client;
+                if (endedAt != 0 && Stopwatch.GetElapsedTime(endedAt) is var away && away > LongestAway) LongestAway = away;
                 if (_stop.IsCancellationRequested) return;
                 SubscribeMissing(client, client.Welcome!);
                 var close = await client.Closed.WaitAsync(_stop.Token).ConfigureAwait(false);
-                if (close.Code is not (1006 or 4000)) Oddities.Enqueue($"{Name}: closed with {close.Code} '{close.Reason}'");
+                endedAt = Stopwatch.GetTimestamp();
+                Closes.AddOrUpdate(close.Code, 1, static (_, n) => n + 1);
+                if (_hosts.OddClose(Name, close) is { } odd) Oddities.Enqueue(odd);
             }
         }
         catch (OperationCanceledException)
@@ -167,6 +197,10 @@ public sealed class LoadConsumer : IAsyncDisposable
             case "gap":
                 _records[frame.Channel!].Gap(frame.Epoch, frame.Number("from"), frame.Number("to"), frame.String("reason") ?? "");
                 break;
+            case "error" when _hosts.MayBeUnavailable && frame.Code == "unavailable":
+                // A subscribe that could not be served is asked for again on the next socket; an answered hello closes by itself.
+                if (frame.Id is not null) _client?.Abort();
+                break;
             case "error":
                 Oddities.Enqueue($"{Name}: {frame}");
                 break;
@@ -177,18 +211,21 @@ public sealed class LoadConsumer : IAsyncDisposable
     {
         var first = _welcome is null;
         _welcome = welcome;
+        Welcomes.AddOrUpdate(welcome.State, 1, static (_, n) => n + 1);
         foreach (var (channel, record) in _records)
         {
             if (welcome.Subscriptions.TryGetValue(channel, out var subscription)) record.Resumed(subscription.Epoch, subscription.Cursor);
             else if (!first && _begun.Contains(channel)) Lost(channel, record, welcome);
         }
 
+        _welcomedAt = Stopwatch.GetTimestamp();
         if (welcome.State == "resumed" && first) Oddities.Enqueue($"{Name}: resumed without asking: {welcome.Frame}");
     }
 
     private void Lost(string channel, ConsumerRecord record, RawWelcome welcome)
     {
         if (_owner == CursorOwner.Server && _age.Elapsed < FirstCheckpoint) EarlyLosses++;
+        else if (_owner == CursorOwner.Server && MayHaveLostStateSince(_welcomedAt)) StateLosses++;
         else record.Lost($"the welcome's state is '{welcome.State}' and it does not list {channel}");
     }
 

@@ -25,6 +25,21 @@ public sealed partial class RawClient
         await _socket.ConnectAsync(uri.Uri, invoker, deadline.Token).ConfigureAwait(false);
         _reading = Task.Run(ReadAsync);
         _writing = Task.Run(WriteAsync);
+        if (_options.Silence is { } silence) _watching = WatchAsync(silence);
+    }
+
+    private async Task WatchAsync(TimeSpan silence)
+    {
+        using var timer = new PeriodicTimer(silence / 8);
+        var (seen, heard) = (0L, Environment.TickCount64);
+        while (!_closed.Task.IsCompleted && await timer.WaitForNextTickAsync().ConfigureAwait(false))
+        {
+            var count = Interlocked.Read(ref _count);
+            if (count != seen) (seen, heard) = (count, Environment.TickCount64);
+            var quiet = Environment.TickCount64 - heard;
+            if (quiet > silence.TotalMilliseconds) Abort();
+            else if (quiet > silence.TotalMilliseconds / 2) Send(ClientFrames.Ping);
+        }
     }
 
     private async ValueTask<Stream> ConnectTcpAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)

@@ -28,6 +28,7 @@ public sealed partial class RawClient : IAsyncDisposable
     private int _consumed;
     private Task _reading = Task.CompletedTask;
     private Task _writing = Task.CompletedTask;
+    private Task _watching = Task.CompletedTask;
 
     private RawClient(RawClientOptions options) => _options = options;
 
@@ -257,7 +258,7 @@ public sealed partial class RawClient : IAsyncDisposable
     {
         Abort();
         _outgoing.Writer.TryComplete();
-        await Task.WhenAll(_reading, _writing).ConfigureAwait(false);
+        await Task.WhenAll(_reading, _writing, _watching).ConfigureAwait(false);
         _socket.Dispose();
     }
 

@@ -40,6 +40,12 @@ public sealed record RawClientOptions
     /// <summary>Called when the connection has ended, before <see cref="RawClient.Closed"/> completes.</summary>
     public Action<RawClose>? OnEnd { get; init; }
 
+    /// <summary>
+    /// After how long without a frame the socket is given up, although pings were sent meanwhile, as clients do that must not wait for
+    /// a machine that hangs; null, the default: never.
+    /// </summary>
+    public TimeSpan? Silence { get; init; }
+
     /// <summary>The longest any single wait takes before it fails with the transcript. Default: 30 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(30);
 }

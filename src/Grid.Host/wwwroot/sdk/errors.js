@@ -9,7 +9,8 @@ export class GridError extends Error {
     /** The WebSocket close code, when a close caused the error. */
     closeCode;
     /**
-     * For a failed publish: true when it may have been stored all the same, because it was sent and no answer came.
+     * For a failed publish: true when it may have been stored all the same, because it was sent and no answer came, or the
+     * answer was that the server does not know (`unavailable`, `internal`).
      * Publishing again with the same `key` is then safe. False means that it certainly was not stored.
      */
     outcomeUnknown;

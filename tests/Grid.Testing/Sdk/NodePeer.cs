@@ -2,20 +2,19 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Grid.Testing;
 using Grid.Testing.History;
 using Grid.Testing.Hosting;
 
-namespace Grid.IntegrationTests.Sdk;
+namespace Grid.Testing.Sdk;
 
 /// <summary>
 /// A user of the TypeScript SDK: a Node process that runs <c>peer.mjs</c> with the built client that the host serves
 /// (<c>src/Grid.Host/wwwroot/sdk</c>), so what is tested is what browsers get.
 /// </summary>
-internal sealed class NodePeer : Peer
+public sealed class NodePeer : Peer
 {
     private readonly TestFolder _folder = new("node");
-    private readonly Uri _host;
+    private readonly IReadOnlyList<Uri> _hosts;
     private readonly string _token;
     private readonly TaskCompletionSource<JsonElement> _ready = NewWait();
     private readonly TaskCompletionSource<JsonElement> _done = NewWait();
@@ -25,9 +24,15 @@ internal sealed class NodePeer : Peer
     private Task _output = Task.CompletedTask;
 
     public NodePeer(string name, HistoryRecorder history, Uri host, string token)
+        : this(name, history, [host], token)
+    {
+    }
+
+    /// <summary>Makes a user that connects to one of several hosts at random, and to another the next time.</summary>
+    public NodePeer(string name, HistoryRecorder history, IReadOnlyList<Uri> hosts, string token)
         : base(name, history)
     {
-        _host = host;
+        _hosts = hosts;
         _token = token;
     }
 
@@ -44,7 +49,8 @@ internal sealed class NodePeer : Peer
         await SendAsync(new JsonObject
         {
             ["do"] = "start",
-            ["url"] = _host.ToString(),
+            ["urls"] = new JsonArray([.. _hosts.Select(h => (JsonNode)h.ToString())]),
+            ["mayBeUnavailable"] = MayBeUnavailable,
             ["token"] = _token,
             ["name"] = Name,
             ["follow"] = new JsonArray([.. channels.Select(c => (JsonNode)c)]),
@@ -55,8 +61,14 @@ internal sealed class NodePeer : Peer
 
     public override async Task PublishAsync(int count, TestDeadline deadline)
     {
-        await SendAsync(new JsonObject { ["do"] = "publish", ["name"] = Name, ["count"] = count });
+        await SendAsync(new JsonObject { ["do"] = "publish", ["name"] = Name, ["count"] = count, ["paceMs"] = Pace.TotalMilliseconds });
         await WaitAsync(_done, deadline);
+    }
+
+    public override void FinishPublishing()
+    {
+        base.FinishPublishing();
+        _ = SendAsync(new JsonObject { ["do"] = "finish" });
     }
 
     public override void Cut() => _ = SendAsync(new JsonObject { ["do"] = "cut" });
@@ -101,7 +113,7 @@ internal sealed class NodePeer : Peer
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        info.ArgumentList.Add(Path.Combine(root, "tests/Grid.IntegrationTests/Sdk/peer.mjs"));
+        info.ArgumentList.Add(Path.Combine(root, "tests/Grid.Testing/Sdk/peer.mjs"));
         info.ArgumentList.Add(_folder.Path);
         info.ArgumentList.Add(packages);
         _process = await ProcessStarter.StartAsync(info);

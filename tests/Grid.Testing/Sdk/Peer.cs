@@ -1,9 +1,8 @@
 using System.Collections.Concurrent;
-using Grid.Testing;
 using Grid.Testing.History;
 using Grid.Testing.Hosting;
 
-namespace Grid.IntegrationTests.Sdk;
+namespace Grid.Testing.Sdk;
 
 /// <summary>What a publish through an SDK came to.</summary>
 /// <param name="Channel">The channel.</param>
@@ -14,19 +13,21 @@ namespace Grid.IntegrationTests.Sdk;
 /// <param name="Duplicate">Whether the answer said duplicate.</param>
 /// <param name="Error">The error's code; null for an answer.</param>
 /// <param name="OutcomeUnknown">Whether the error leaves open if it was stored.</param>
-internal sealed record PublishOutcome(
+public sealed record PublishOutcome(
     string Channel, long Sequence, string Payload, string? Epoch, long Offset, bool Duplicate, string? Error = null, bool OutcomeUnknown = false);
 
 /// <summary>
 /// One user of an SDK, in this process or in Node: it follows channels from the start, publishes to them through the SDK with the
 /// SDK's own idempotency keys, and notes everything that reaches the application.
 /// </summary>
-internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDisposable
+public abstract class Peer(string name, HistoryRecorder history) : IAsyncDisposable
 {
     private readonly Dictionary<string, ConsumerRecord> _records = new(StringComparer.Ordinal);
     private readonly ConcurrentQueue<PublishOutcome> _outcomes = new();
     private readonly HashSet<string> _begun = new(StringComparer.Ordinal);
     private int _acknowledged;
+    private int _unavailable;
+    private volatile bool _finishing;
 
     /// <summary>Its name.</summary>
     public string Name => name;
@@ -39,6 +40,18 @@ internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDispo
 
     /// <summary>Called at each answer to a publish.</summary>
     public Action OnAcknowledged { get; init; } = () => { };
+
+    /// <summary>Whether what is behind the host may be away, so that <c>unavailable</c> is a legitimate outcome. Default: false.</summary>
+    public bool MayBeUnavailable { get; init; }
+
+    /// <summary>The pause after each publish; zero, the default, for as fast as answers come.</summary>
+    public TimeSpan Pace { get; init; }
+
+    /// <summary>How many publishes ended with <c>unavailable</c>, their outcome unknown.</summary>
+    public int Unavailable => _unavailable;
+
+    /// <summary>How many messages reached the application.</summary>
+    public long Delivered => _records.Values.Sum(r => r.Received);
 
     /// <summary>What should not have happened.</summary>
     public ConcurrentQueue<string> Oddities { get; } = new();
@@ -54,6 +67,9 @@ internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDispo
 
     /// <summary>Publishes messages to the channels in turn, many at a time; ends when each has been answered.</summary>
     public abstract Task PublishAsync(int count, TestDeadline deadline);
+
+    /// <summary>Lets <see cref="PublishAsync"/> publish nothing new.</summary>
+    public virtual void FinishPublishing() => _finishing = true;
 
     /// <summary>Breaks its connection.</summary>
     public abstract void Cut();
@@ -74,9 +90,15 @@ internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDispo
     /// <summary>Hands the publishes over to the judge, with the keys that the SDK gave them, which the store knows.</summary>
     public void Report(IReadOnlyDictionary<string, StoredChannel> stored)
     {
+        var keys = new Dictionary<(string Channel, string Payload), string?>();
+        foreach (var channel in stored.Values)
+        {
+            foreach (var message in channel.Messages) keys.TryAdd((channel.Channel, message.Payload), message.Key);
+        }
+
         foreach (var outcome in _outcomes)
         {
-            var key = stored[outcome.Channel].Messages.FirstOrDefault(m => m.Payload == outcome.Payload)?.Key;
+            var key = keys.GetValueOrDefault((outcome.Channel, outcome.Payload));
 
             // How often an SDK sends is its own affair; that it may be more than once makes "duplicate" a legal answer.
             var record = history.Publish(name, outcome.Channel, key ?? $"never stored: {outcome.Payload}", outcome.Sequence, outcome.Payload)
@@ -88,6 +110,9 @@ internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDispo
     }
 
     public abstract ValueTask DisposeAsync();
+
+    /// <summary>Whether nothing new is to be published.</summary>
+    protected bool Finishing => _finishing;
 
     /// <summary>A subscription begins, from the start.</summary>
     protected void Following(string channel)
@@ -118,7 +143,8 @@ internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDispo
     protected void Answered(PublishOutcome outcome)
     {
         _outcomes.Enqueue(outcome);
-        if (outcome.Epoch is null) Oddities.Enqueue($"{name}: {outcome}");
+        if (outcome is { Error: "unavailable", OutcomeUnknown: true } && MayBeUnavailable) Interlocked.Increment(ref _unavailable);
+        else if (outcome.Epoch is null) Oddities.Enqueue($"{name}: {outcome}");
         else Interlocked.Increment(ref _acknowledged);
         OnAcknowledged();
     }
@@ -134,7 +160,7 @@ internal abstract class Peer(string name, HistoryRecorder history) : IAsyncDispo
 }
 
 /// <summary>Judges what peers saw.</summary>
-internal static class PeerJudge
+public static class PeerJudge
 {
     /// <summary>Waits until every peer is at the head of every channel, then judges everything.</summary>
     public static async Task<HistoryReport> JudgeAsync(

@@ -12,6 +12,7 @@ const { WebSocket } = createRequire(join(packageFolder, 'package.json'))('ws');
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 let client;
 let channels = [];
+let finishing = false;
 
 /** Storage as a page has it; its content is what another process needs to go on. */
 function memoryStorage(content) {
@@ -26,20 +27,29 @@ function memoryStorage(content) {
 
 let storage;
 
-async function start({ url, token, name, follow, stored }) {
+/** The address at a host picked at random, as a balancer would. */
+function somewhere(address, urls) {
+  const host = new URL(urls[Math.floor(Math.random() * urls.length)]);
+  const url = new URL(address);
+  url.host = host.host;
+  return url.href;
+}
+
+async function start({ urls, token, name, follow, stored, mayBeUnavailable }) {
   storage = memoryStorage(stored);
   channels = follow;
   client = new GridClient({
-    url,
+    url: urls[0],
     token,
     client: name,
     storage,
     reconnect: { minDelayMs: 50, maxDelayMs: 500 },
     publishTimeoutMs: 180_000,
-    webSocket: (address, protocols) => new WebSocket(address, protocols),
+    webSocket: (address, protocols) => new WebSocket(somewhere(address, urls), protocols),
   });
   client.on('sessionExpired', ({ previousSession }) => say({ is: 'odd', text: `the session ${previousSession} expired` }));
-  client.on('error', (error) => error.code === 'connection' || say({ is: 'odd', text: `${error.code} ${error.message}` }));
+  const foreseen = new Set(mayBeUnavailable ? ['connection', 'unavailable'] : ['connection']);
+  client.on('error', (error) => foreseen.has(error.code) || say({ is: 'odd', text: `${error.code} ${error.message}` }));
   client.on('state', ({ state }) => say({ is: 'state', state }));
   const subscriptions = follow.map((channel) => client.subscribe(channel, {
     from: 'start',
@@ -51,10 +61,10 @@ async function start({ url, token, name, follow, stored }) {
   say({ is: 'ready', session: client.session });
 }
 
-async function publish({ name, count }) {
+async function publish({ name, count, paceMs }) {
   const window = 64;
   const open = new Set();
-  for (let n = 0; n < count; n++) {
+  for (let n = 0; n < count && !finishing; n++) {
     while (open.size >= window) {
       await Promise.race(open);
     }
@@ -67,6 +77,9 @@ async function publish({ name, count }) {
       }));
     open.add(answer);
     answer.finally(() => open.delete(answer));
+    if (paceMs > 0) {
+      await new Promise((resolve) => setTimeout(resolve, paceMs));
+    }
   }
   await Promise.all(open);
   say({ is: 'done' });
@@ -79,7 +92,8 @@ async function close() {
   process.exit(0);
 }
 
-const actions = { start, publish, close, cut: () => client.dropConnection() };
+const finish = () => { finishing = true; };
+const actions = { start, publish, finish, close, cut: () => client.dropConnection() };
 for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
   Promise.resolve(actions[command.do](command)).catch((error) => say({ is: 'odd', text: error.stack ?? String(error) }));

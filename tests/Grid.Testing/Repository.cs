@@ -1,9 +1,7 @@
-using Grid.Testing;
-
-namespace Grid.IntegrationTests;
+namespace Grid.Testing;
 
 /// <summary>Where the sources are, and where results go.</summary>
-internal static class Repository
+public static class Repository
 {
     /// <summary>The repository's root.</summary>
     public static string Root { get; } = Find();

@@ -1,13 +1,13 @@
 using Grid.Client;
 using Grid.Protocol;
 
-namespace Grid.IntegrationTests.Sdk;
+namespace Grid.Testing.Sdk;
 
 /// <summary>
 /// Real WebSockets that a test can break beneath the client: without a close frame, and with whatever is on its way lost. While
 /// <see cref="Offline"/>, attempts to connect fail, as in a network without a route.
 /// </summary>
-internal sealed class CuttableTransport : IGridTransport
+public sealed class CuttableTransport : IGridTransport
 {
     private readonly WebSocketTransport _inner = new();
     private readonly Lock _gate = new();
@@ -17,6 +17,9 @@ internal sealed class CuttableTransport : IGridTransport
 
     /// <summary>How many connections were made.</summary>
     public int Connects => Volatile.Read(ref _connects);
+
+    /// <summary>Picks the host of each connection, in the place of a balancer; null for the address that the client was given.</summary>
+    public Func<Uri>? Pick { get; init; }
 
     /// <summary>Called with each frame received, before the client gets it.</summary>
     public Action<string>? OnReceived { get; init; }
@@ -52,6 +55,7 @@ internal sealed class CuttableTransport : IGridTransport
     public async Task<IGridConnection> ConnectAsync(Uri uri, string subprotocol, CancellationToken cancellationToken)
     {
         if (Offline) throw new IOException("There is no network.");
+        if (Pick?.Invoke() is { } host) uri = new UriBuilder(uri) { Host = host.Host, Port = host.Port }.Uri;
         var connection = new Connection(this, await _inner.ConnectAsync(uri, subprotocol, cancellationToken));
         lock (_gate)
         {

@@ -1,29 +1,38 @@
 using System.Text;
 using Grid.Client;
 using Grid.Protocol;
-using Grid.Testing;
 using Grid.Testing.History;
 
-namespace Grid.IntegrationTests.Sdk;
+namespace Grid.Testing.Sdk;
 
 /// <summary>A user of the C# SDK.</summary>
-internal sealed class DotNetPeer : Peer
+public sealed class DotNetPeer : Peer
 {
-    private readonly CuttableTransport _transport = new();
+    private readonly CuttableTransport _transport;
     private readonly GridClient _client;
     private IReadOnlyList<string> _channels = [];
 
     public DotNetPeer(string name, HistoryRecorder history, Uri host, string token)
+        : this(name, history, () => host, token)
+    {
+    }
+
+    /// <summary>Makes a user that connects to whichever host is picked.</summary>
+    public DotNetPeer(string name, HistoryRecorder history, Func<Uri> pick, string token)
         : base(name, history)
     {
+        _transport = new CuttableTransport { Pick = pick };
         _client = new GridClient(new GridClientOptions
         {
-            Uri = host,
+            Uri = pick(),
             Token = token,
             ClientName = name,
             Transport = _transport,
             BackoffMin = TimeSpan.FromMilliseconds(50),
             BackoffMax = TimeSpan.FromMilliseconds(500),
+
+            // A host that hangs takes connections and says nothing.
+            ConnectTimeout = TimeSpan.FromSeconds(10),
 
             // A start of the host on a loaded machine is the longest outage.
             PublishTimeout = TimeSpan.FromMinutes(3),
@@ -31,7 +40,8 @@ internal sealed class DotNetPeer : Peer
         _client.SessionExpired += (_, e) => Oddities.Enqueue($"{name}: the session {e.PreviousSession} expired");
         _client.Error += (_, e) =>
         {
-            if (e.Error.Code != GridErrorCodes.Connection) Oddities.Enqueue($"{name}: {e.Error.Code} {e.Error.Message}");
+            if (e.Error.Code == GridErrorCodes.Connection || (MayBeUnavailable && e.Error.Code == "unavailable")) return;
+            Oddities.Enqueue($"{name}: {e.Error.Code} {e.Error.Message}");
         };
     }
 
@@ -50,8 +60,8 @@ internal sealed class DotNetPeer : Peer
     public override async Task PublishAsync(int count, TestDeadline deadline)
     {
         using var window = new SemaphoreSlim(64);
-        var answers = new List<Task>(count);
-        for (var n = 0; n < count; n++)
+        var answers = new List<Task>();
+        for (var n = 0; n < count && !Finishing; n++)
         {
             await window.WaitAsync(deadline.Token);
             var (sequence, channel) = (n, _channels[n % _channels.Count]);
@@ -60,6 +70,7 @@ internal sealed class DotNetPeer : Peer
             var payload = PayloadOf(Name, sequence);
             var answer = _client.PublishAsync(channel, Payload.Json(Encoding.UTF8.GetBytes(payload)));
             answers.Add(NoteAsync(answer, channel, sequence, payload, window));
+            if (Pace > TimeSpan.Zero) await Task.Delay(Pace, deadline.Token);
         }
 
         await Task.WhenAll(answers).WaitAsync(deadline.Token);
