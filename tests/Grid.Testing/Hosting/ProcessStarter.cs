@@ -26,14 +26,25 @@ public static class ProcessStarter
     }
 
     /// <summary>Starts a process.</summary>
-    public static Task<Process> StartAsync(ProcessStartInfo info)
+    /// <param name="info">What to start.</param>
+    /// <param name="user">
+    /// As whom, if not as the user of this process. In one step with the rest: the kernel drops the wish for the signal when the user
+    /// changes after it.
+    /// </param>
+    public static Task<Process> StartAsync(ProcessStartInfo info, string? user = null)
     {
+        ArgumentNullException.ThrowIfNull(info);
         if (SetPriv is not null)
         {
-            info.ArgumentList.Insert(0, info.FileName);
-            info.ArgumentList.Insert(0, "KILL");
-            info.ArgumentList.Insert(0, "--pdeathsig");
+            string[] wishes = user is null
+                ? ["--pdeathsig", "KILL", info.FileName]
+                : ["--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL", info.FileName];
+            for (var i = 0; i < wishes.Length; i++) info.ArgumentList.Insert(i, wishes[i]);
             info.FileName = SetPriv;
+        }
+        else if (user is not null)
+        {
+            throw new TestFailedException($"'{info.FileName}' is to run as '{user}', which takes setpriv of util-linux.");
         }
 
         var started = new TaskCompletionSource<Process>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -54,8 +65,12 @@ public static class ProcessStarter
     /// <summary>Asks a process to end (SIGTERM).</summary>
     public static void Terminate(Process process)
     {
-        if (!process.HasExited) _ = NativeKill(process.Id, SigTerm);
+        ArgumentNullException.ThrowIfNull(process);
+        if (!process.HasExited) Signal(process.Id, SigTerm);
     }
+
+    /// <summary>Sends a signal; a process that has ended is let be.</summary>
+    internal static void Signal(int process, int signal) => _ = NativeKill(process, signal);
 
     [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
