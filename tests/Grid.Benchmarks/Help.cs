@@ -13,12 +13,18 @@ internal static class Help
         idle      Memory per idle session.                --sessions 15000 --per-channel 10
         resume    Kill -9, restart, all sessions resume.  --sessions 10000 --per-channel 10 --at-once 500
         slow      What silent consumers cost the others.  --subscribers 1000 --slow 20 --window 64
+        failover  A cluster loses a silo under load.      --silos 3 --channels 300 --rate 1500 --probe 00:00:00.500,00:00:01
+                  [--stop 8]: the silo is stopped for 8 s instead of killed; --calm 60 --burn 4: first, 60 s in which four busy
+                  threads take the processors away, and silos declared dead are counted; [--no-kill]: only that.
         all       All of the above but micro, with modest times, as one table (about five minutes).
 
         For all loads:
           --pairs 2            runs of each side, in turns
           --seconds 5          time measured in each run; --warmup 2 before it (and 8 more before a server's first)
           --peer nats          the same load on nats-server in the same run (fanout, rooms, idle: core; publish: JetStream)
+          --silos 1,2,4        clusters of these sizes, with a PostgreSQL and a Redis each, in turns (fanout, rooms, publish, idle);
+                               connections go round the silos; [--embedded]: the embedded server too. resume: --silos 3, the last is
+                               killed and its sessions go to the others; [--all-on-one]: all sessions were on it
           --url U --key K      a server that runs already, instead of one started for the run (its CPU and memory are then unknown)
           --env A=1,B=2        settings and runtime switches of the server started for the run
           --perf FILE          perf samples the server while it is measured; read it with perf report -i FILE

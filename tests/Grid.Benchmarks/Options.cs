@@ -20,7 +20,7 @@ internal sealed class Options
         }
     }
 
-    /// <summary>A whole number above zero.</summary>
+    /// <summary>A whole number above zero; <paramref name="otherwise"/> when it was not given.</summary>
     public int Int(string name, int otherwise) => Text(name) is { } text ? Parse(name, text) : otherwise;
 
     /// <summary>A list of whole numbers, parted by commas.</summary>

@@ -7,6 +7,7 @@ using Grid.Benchmarks.Micro;
 using Grid.Benchmarks.Net;
 using Grid.Benchmarks.Report;
 using Grid.Benchmarks.Servers;
+using Grid.Testing;
 
 // Synchronous to the end: the event loop and the servers' guard (see ChildProcess) belong to the main thread.
 using var onTerm = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Quit);
@@ -24,6 +25,12 @@ if (args[0] == "micro")
     return 0;
 }
 
+if (args[0] == Burner.Verb)
+{
+    Burner.Run(args);
+    return 0;
+}
+
 try
 {
     var summary = new Summary();
@@ -36,6 +43,7 @@ try
         "publish" => Publishing.Run,
         "resume" => Resuming.Run,
         "slow" => SlowConsumers.Run,
+        "failover" => Failover.Run,
         "all" => All.Run,
         _ => null,
     };
@@ -52,7 +60,7 @@ try
     Console.WriteLine(summary.Markdown());
     return 0;
 }
-catch (Exception e) when (e is BenchmarkException or IOException)
+catch (Exception e) when (e is BenchmarkException or IOException or TestFailedException)
 {
     Console.Error.WriteLine(e.Message);
     return 1;

@@ -28,11 +28,11 @@ internal sealed class Idle : Load
                 Open(loop, server, Math.Min(WarmUpSessions, sessions), perChannel, "warm", out var warm);
                 foreach (var connection in warm) loop.Close(connection);
                 var before = Settle(loop, server);
-                var cpu = ProcessUsage.Of(server.ProcessId).CpuSeconds;
+                var cpu = server.Usage().CpuSeconds;
                 var start = Stopwatch.GetTimestamp();
                 var load = Open(loop, server, sessions, perChannel, "idle", out var connections);
                 var opening = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                var opened = ProcessUsage.Of(server.ProcessId);
+                var opened = server.Usage();
                 var after = Settle(loop, server);
                 load.ThrowOnFault();
                 summary.Add(new Figure
@@ -42,7 +42,7 @@ internal sealed class Idle : Load
                     Value = (after.Rss - before.Rss) / 1024.0 / sessions,
                     Unit = "KiB",
                     MoreIsBetter = false,
-                    ServerRss = after.Rss,
+                    Used = server.Usage(),
                     Note = FormattableString.Invariant(
                         $"base {before.Rss / 1048576.0:0.0} MiB; managed heap {(after.Heap - before.Heap) / 1024.0 / sessions:0.0} KiB each over {before.Heap / 1048576.0:0.0} MiB; {sessions / opening:0} sessions/s opened, {(opened.CpuSeconds - cpu) * 1e6 / sessions:0} µs of CPU each, {opened.Rss / 1048576.0:0} MiB before the collection"),
                 });
@@ -68,17 +68,17 @@ internal sealed class Idle : Load
     private static (long Rss, long Heap) Settle(EventLoop loop, IServer server)
     {
         loop.RunFor(TimeSpan.FromSeconds(2));
-        var heap = server is GridServer { ProcessId: { } id } ? ManagedHeap.Collect(id) : 0;
+        var heap = server is IGridServer grid ? grid.Silos.Sum(ManagedHeap.Collect) : 0;
         var (start, steadySince) = (Stopwatch.GetTimestamp(), Stopwatch.GetTimestamp());
-        var steady = ProcessUsage.Of(server.ProcessId).Rss;
+        var steady = server.Usage().Rss;
         while (Stopwatch.GetElapsedTime(steadySince) < TimeSpan.FromSeconds(5) && Stopwatch.GetElapsedTime(start) < MaxSettle)
         {
             loop.RunFor(TimeSpan.FromMilliseconds(250));
-            var now = ProcessUsage.Of(server.ProcessId).Rss;
+            var now = server.Usage().Rss;
             if (Math.Abs(now - steady) <= steady / 200) continue;
             (steady, steadySince) = (now, Stopwatch.GetTimestamp());
         }
 
-        return (ProcessUsage.Of(server.ProcessId).Rss, heap);
+        return (server.Usage().Rss, heap);
     }
 }

@@ -47,7 +47,7 @@ internal sealed class Publishing : Load
                 {
                     foreach (var server in servers)
                     {
-                        var viaHttp = http && server is GridServer;
+                        var viaHttp = http && server is IGridServer;
                         var load = new Publishing(
                             channels, viaHttp ? 1 : pipeline, viaHttp ? pipeline : 1, (l, i) => Connect(l, server, i, size, viaHttp ? pipeline : 0));
                         summary.Add(load.Measure(loop, server, warmUp, time, row));
@@ -79,7 +79,7 @@ internal sealed class Publishing : Load
     {
         var channel = $"pub:{index}";
         return httpBatch > 0
-            ? new HttpConnection(load, index, ((GridServer)server).ApiKey) { Channel = channel, Size = size, Batch = httpBatch }
+            ? new HttpConnection(load, index, ((IGridServer)server).ApiKey) { Channel = channel, Size = size, Batch = httpBatch }
             : server.Connection(load, index, channel, subscribes: false, size, acknowledged: true);
     }
 

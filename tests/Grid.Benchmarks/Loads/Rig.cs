@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using Grid.Benchmarks.Net;
 using Grid.Benchmarks.Report;
 using Grid.Benchmarks.Servers;
@@ -13,16 +14,20 @@ internal static class Rig
     private const int OpeningAtOnce = 200;
     private static readonly TimeSpan OpenPatience = TimeSpan.FromSeconds(120);
 
-    /// <summary>Starts Grid and the peer that the options ask for; every side is measured in the same run.</summary>
+    /// <summary>
+    /// Starts Grid, as one embedded process or as a cluster of each size asked for, and the peer; every side is measured in the same run.
+    /// </summary>
     public static List<IServer> Servers(Options options, bool jetStream = false, params (string Name, string Value)[] settings)
     {
         var peer = options.Text("peer");
         if (peer is not (null or "nats")) throw new BenchmarkException($"--peer {peer}: known is nats.");
-        options.RefuseOthers(["url", "key", "perf", "env"]);
+        options.RefuseOthers(["url", "key", "perf", "env", "embedded", "silos"]);
+        var silos = options.Ints("silos");
         var servers = new List<IServer>();
         try
         {
-            servers.Add(GridServer.Start(options, settings));
+            foreach (var count in silos) servers.Add(GridCluster.Start(options, count, settings));
+            if (silos.Length == 0 || options.Has("embedded")) servers.Add(GridServer.Start(options, settings));
             if (peer is not null) servers.Add(NatsServer.Start(jetStream));
             return servers;
         }
@@ -40,7 +45,12 @@ internal static class Rig
 
     /// <summary>Opens connections, some at once, until all are greeted and those that subscribe have been told so.</summary>
     public static void Open(
-        EventLoop loop, IServer server, Load load, IReadOnlyList<LoadConnection> connections, int receiveBuffer = 0)
+        EventLoop loop,
+        IServer server,
+        Load load,
+        IReadOnlyList<LoadConnection> connections,
+        int receiveBuffer = 0,
+        Func<LoadConnection, IPEndPoint>? address = null)
     {
         var (opened, subscribed) = (load.Opened, load.Subscribed);
         var subscribing = connections.Count(c => c.Subscribes);
@@ -51,7 +61,11 @@ internal static class Rig
                 if (server.Ending is { } ending) throw new BenchmarkException($"{server.Name} {ending}");
                 load.ThrowOnFault();
                 while (next < connections.Count && next - (load.Opened - opened) < OpeningAtOnce)
-                    loop.Open(connections[next++], server.Address, receiveBuffer);
+                {
+                    var connection = connections[next++];
+                    loop.Open(connection, address?.Invoke(connection) ?? server.AddressOf(connection.Index), receiveBuffer);
+                }
+
                 return load.Opened - opened == connections.Count && load.Subscribed - subscribed == subscribing;
             },
             OpenPatience);
@@ -75,15 +89,15 @@ internal static class Rig
         EventLoop loop, IServer server, Load load, TimeSpan warmUp, TimeSpan time, Func<long> counter, string row, string unit)
     {
         // The first seconds of a .NET server are spent compiling, first quickly and then well: they are nobody's figure.
-        if (server is GridServer && Primed.Add(server)) loop.RunFor(Priming);
+        if (server is IGridServer && Primed.Add(server)) loop.RunFor(Priming);
         loop.RunFor(warmUp);
         load.ResetLatency();
-        using var profile = server is GridServer { ProcessId: { } id, Profile: { } file } ? Profile(id, file, time) : null;
+        using var profile = server is IGridServer { Profile: { } file } grid ? Profile(grid.Silos, file, time) : null;
         var reads = load.Reads;
-        var (before, cpu, own, start) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own, Stopwatch.GetTimestamp());
+        var (before, usage, own, start) = (counter(), server.Usage(), ProcessUsage.Own, Stopwatch.GetTimestamp());
         loop.RunFor(time);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        var (after, cpuAfter, ownAfter) = (counter(), ProcessUsage.Of(server.ProcessId), ProcessUsage.Own);
+        var (after, used, ownAfter) = (counter(), server.Usage().Since(usage), ProcessUsage.Own);
         var latency = load.Latency;
         load.ResetLatency();
         if (server.Ending is { } ending) throw new BenchmarkException($"{server.Name} {ending}");
@@ -98,18 +112,17 @@ internal static class Rig
             Work = after - before,
             PerRead = (after - before) / (double)Math.Max(1, load.Reads - reads),
             Latency = latency,
-            ServerCpu = cpuAfter.CpuSeconds - cpu.CpuSeconds,
+            Used = used,
             GeneratorCpu = ownAfter.CpuSeconds - own.CpuSeconds,
-            ServerRss = cpuAfter.Rss,
         };
     }
 
     /// <summary>Samples the server's stacks while it is measured; the file is for <c>perf report</c>.</summary>
-    private static ChildProcess Profile(int processId, string file, TimeSpan time)
+    private static ChildProcess Profile(IReadOnlyList<int> processes, string file, TimeSpan time)
     {
         string[] arguments =
         [
-            "record", "-q", "-F", "499", "-g", "-p", $"{processId}", "-o", Path.GetFullPath(file),
+            "record", "-q", "-F", "499", "-g", "-p", string.Join(',', processes), "-o", Path.GetFullPath(file),
             "--", "sleep", FormattableString.Invariant($"{time.TotalSeconds:0.0}"),
         ];
         return ChildProcess.Start("/usr/bin/perf", arguments, new Dictionary<string, string>(), Path.GetTempPath(), waitAtEnd: true);

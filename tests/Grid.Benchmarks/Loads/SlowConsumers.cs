@@ -30,9 +30,9 @@ internal sealed class SlowConsumers : Load
             summary.Add(load.Measure(loop, server, window, warmUp, time, row) with { Side = "none slow" });
             var sleepers = Open(loop, server, slow, size);
             foreach (var connection in sleepers.Connections) connection.Pause(true);
-            var before = ProcessUsage.Of(server.ProcessId).Rss;
+            var before = server.Usage().Rss;
             var figure = load.Measure(loop, server, window, warmUp, time, row);
-            var after = ProcessUsage.Of(server.ProcessId).Rss;
+            var after = server.Usage().Rss;
             foreach (var connection in sleepers.Connections) connection.Pause(false);
             var watch = System.Diagnostics.Stopwatch.StartNew();
             var expected = load.LastOffset;

@@ -15,6 +15,7 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
     private byte[]? _publish;
     private int _ticksAt;
     private int _idAt;
+    private int _keyAt;
     private long _nextId = FirstId;
 
     /// <summary>Bytes of a published payload.</summary>
@@ -22,6 +23,12 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
 
     /// <summary>Whether publishes ask for an answer.</summary>
     public bool Acknowledged { get; init; }
+
+    /// <summary>Whether publishes carry a key: the number of the publish.</summary>
+    public bool Keyed { get; init; }
+
+    /// <summary>The key that the next publish has if it names no other.</summary>
+    public long NextKey => _nextId;
 
     /// <summary>The last offset received, or the place before the first.</summary>
     public long Cursor { get; private set; }
@@ -51,13 +58,18 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
         WriteFrame(TextFrame, Encoding.UTF8.GetBytes($$$"""{"type":"hello","token":"{{{token}}}","client":"grid-bench/1.0"{{{resume}}}}"""));
     }
 
-    public override void Publish(long ticks)
+    public override void Publish(long ticks) => PublishAs(ticks, _nextId);
+
+    /// <summary>Publishes under a key of before: what was published with it, if it was, is not stored again. Returns the request's number.</summary>
+    public long PublishAs(long ticks, long key)
     {
         _publish ??= Template();
         var to = Append(_publish.Length);
         _publish.CopyTo(to);
         Stamp.WriteTicks(to[_ticksAt..], ticks);
-        if (_idAt > 0) Utf8Formatter.TryFormat(_nextId++, to[_idAt..], out _);
+        if (_idAt > 0) Utf8Formatter.TryFormat(_nextId, to[_idAt..], out _);
+        if (_keyAt > 0) Utf8Formatter.TryFormat(key, to[_keyAt..], out _);
+        return _nextId++;
     }
 
     protected override void OnPayload(Span<byte> payload)
@@ -87,7 +99,7 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
             case (byte)'g':
                 return;
             default:
-                Load.OnFault(this, Encoding.UTF8.GetString(frame));
+                Load.OnRefused(this, Number(frame, "\"id\":"u8), Encoding.UTF8.GetString(frame));
                 return;
         }
     }
@@ -112,13 +124,19 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
 
     private byte[] Template()
     {
-        var before = Encoding.UTF8.GetBytes(Acknowledged
-            ? $$"""{"type":"publish","id":{{FirstId.ToString(CultureInfo.InvariantCulture)}},"channel":"{{Channel}}","data":"""
-            : $$"""{"type":"publish","channel":"{{Channel}}","data":""");
+        var number = FirstId.ToString(CultureInfo.InvariantCulture);
+        var id = Acknowledged ? $$"""
+            "id":{{number}},
+            """ : "";
+        var key = Keyed ? $$"""
+            "key":"{{number}}",
+            """ : "";
+        var before = Encoding.UTF8.GetBytes($$"""{"type":"publish",{{id}}{{key}}"channel":"{{Channel}}","data":""");
         var payload = Stamp.Payload(Size, Index);
         Span<byte> header = stackalloc byte[MaxHeader];
         var length = Header(header, TextFrame, before.Length + payload.Length + 1);
         _idAt = Acknowledged ? length + "{\"type\":\"publish\",\"id\":".Length : 0;
+        _keyAt = Keyed ? length + "{\"type\":\"publish\",".Length + id.Length + "\"key\":\"".Length : 0;
         _ticksAt = length + before.Length + Stamp.TickOffset;
         return [.. header[..length], .. before, .. payload, (byte)'}'];
     }

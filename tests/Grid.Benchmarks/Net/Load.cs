@@ -43,6 +43,12 @@ internal abstract class Load
     {
     }
 
+    /// <summary>The server refused something; unless a load expects it, that is a fault.</summary>
+    /// <param name="connection">Who asked.</param>
+    /// <param name="id">The number of the request; -1 when it had none.</param>
+    /// <param name="error">The answer.</param>
+    public virtual void OnRefused(LoadConnection connection, long id, string error) => OnFault(connection, error);
+
     /// <summary>Something went wrong; the connection may be closed.</summary>
     public virtual void OnFault(LoadConnection connection, string reason)
     {

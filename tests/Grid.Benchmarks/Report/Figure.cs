@@ -1,3 +1,5 @@
+using Grid.Benchmarks.Servers;
+
 namespace Grid.Benchmarks.Report;
 
 /// <summary>One measurement of one side.</summary>
@@ -27,14 +29,20 @@ internal sealed record Figure
     /// <summary>Units of work that arrived with one read of a socket; 0 when it was not counted.</summary>
     public double PerRead { get; init; }
 
-    /// <summary>CPU seconds of the server's process.</summary>
-    public double ServerCpu { get; init; }
+    /// <summary>What the server's processes used, by kind: CPU in the time measured, memory at its end.</summary>
+    public ServerUsage Used { get; init; } = new();
+
+    /// <summary>CPU seconds of all processes of the server.</summary>
+    public double ServerCpu => Used.CpuSeconds;
 
     /// <summary>CPU seconds of this process.</summary>
     public double GeneratorCpu { get; init; }
 
     /// <summary>Resident memory of the server at the end, in bytes.</summary>
-    public long ServerRss { get; init; }
+    public long ServerRss => Used.Rss;
+
+    /// <summary>The machine's load average of the last minute, when it was measured.</summary>
+    public double LoadAverage { get; } = Machine.LoadAverage;
 
     /// <summary>Anything else worth a line.</summary>
     public string Note { get; init; } = "";

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Grid.Benchmarks.Servers;
 
 namespace Grid.Benchmarks.Report;
 
@@ -30,6 +31,8 @@ internal sealed class Summary
         if (f.ServerMicrosPerUnit is { } micros) line.Append(Invariant($", {micros:0.00} µs each"));
         if (f.PerRead > 0) line.Append(Invariant($", {f.PerRead:0.0} per read"));
         if (f.ServerRss > 0) line.Append(Invariant($" | {f.ServerRss / 1048576.0:0} MiB"));
+        if (f.Used.Parts.Count > 1) line.Append(" | ").AppendJoin(", ", f.Used.Parts.Select(p => Part(f, p)));
+        line.Append(Invariant($" | load {f.LoadAverage:0.0}"));
         if (f.Seconds > 0 && f.GeneratorCpu > f.ServerCpu) line.Append(" | the generator cost more than the server");
         if (f.Note.Length > 0) line.Append(" | ").Append(f.Note);
         return line.ToString();
@@ -55,8 +58,8 @@ internal sealed class Summary
     public string Markdown()
     {
         var table = new StringBuilder();
-        table.AppendLine("| work | side | median (min–max) | ratio to peer | CPU to peer | p50 / p99 ms | server CPU, cores | µs each | per read | generator CPU | server RSS |");
-        table.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|");
+        table.AppendLine("| work | side | median (min–max) | ratio to peer | CPU to peer | p50 / p99 ms | server CPU, cores | µs each | per read | generator CPU | server RSS | load |");
+        table.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|---|");
         foreach (var row in Rows())
         {
             foreach (var side in _figures.Where(f => f.Row == row).Select(f => f.Side).Distinct())
@@ -68,7 +71,7 @@ internal sealed class Summary
                     ? Pairs(row, Peers(row).First()).Select(p => p.Grid.ServerMicrosPerUnit / p.Peer.ServerMicrosPerUnit).OfType<double>().ToArray() : [];
                 var latency = middle.Latency is { Count: > 0 } l ? Invariant($"{l.Percentile(50):0.00} / {l.Percentile(99):0.00}") : "";
                 table.AppendLine(Invariant(
-                    $"| {row} | {side} | {Number(middle.Value)} {middle.Unit} ({Number(runs.Min(r => r.Value))}–{Number(runs.Max(r => r.Value))}) | {ratio} | {(cost.Length > 0 ? Invariant($"{Median(cost):0.00}") : "")} | {latency} | {Cores(middle, middle.ServerCpu)} | {middle.ServerMicrosPerUnit:0.00} | {(middle.PerRead > 0 ? Invariant($"{middle.PerRead:0.0}") : "")} | {Cores(middle, middle.GeneratorCpu)} | {(middle.ServerRss > 0 ? Invariant($"{middle.ServerRss / 1048576.0:0} MiB") : "")} |"));
+                    $"| {row} | {side} | {Number(middle.Value)} {middle.Unit} ({Number(runs.Min(r => r.Value))}–{Number(runs.Max(r => r.Value))}) | {ratio} | {(cost.Length > 0 ? Invariant($"{Median(cost):0.00}") : "")} | {latency} | {Cores(middle, middle.ServerCpu)} | {middle.ServerMicrosPerUnit:0.00}{Kinds(middle)} | {(middle.PerRead > 0 ? Invariant($"{middle.PerRead:0.0}") : "")} | {Cores(middle, middle.GeneratorCpu)} | {(middle.ServerRss > 0 ? Invariant($"{middle.ServerRss / 1048576.0:0} MiB") : "")} | {middle.LoadAverage:0.0} |"));
             }
         }
 
@@ -76,6 +79,14 @@ internal sealed class Summary
     }
 
     private const string Grid = "grid";
+
+    /// <summary>What one kind of process cost: per unit of work, or in cores.</summary>
+    private static string Part(Figure f, PartUsage part) => f.Work > 0
+        ? Invariant($"{part.Kind} {part.CpuSeconds * 1e6 / f.Work:0.00} µs each {part.Rss / 1048576.0:0} MiB")
+        : Invariant($"{part.Kind} {part.CpuSeconds:0.0} s of CPU {part.Rss / 1048576.0:0} MiB");
+
+    private static string Kinds(Figure f) => f.Used.Parts.Count < 2 || f.Work == 0 ? ""
+        : $" ({string.Join(", ", f.Used.Parts.Select(p => Invariant($"{p.Kind} {p.CpuSeconds * 1e6 / f.Work:0.00}")))})";
 
     private IEnumerable<string> Rows() => _figures.Select(f => f.Row).Distinct();
 

@@ -14,13 +14,22 @@ internal sealed class ChildProcess : IDisposable
 {
     private const string Setpriv = "/usr/bin/setpriv";
     private const int OutputKept = 16 * 1024;
+
+    /// <summary>The signal that stops a process without ending it.</summary>
+    public const int SigStop = 19;
+
+    /// <summary>The signal that lets a stopped process go on.</summary>
+    public const int SigCont = 18;
+
     private static readonly ConcurrentDictionary<int, Process> Running = new();
 
     private readonly Process _process;
     private readonly StringBuilder _output = new();
     private readonly bool _waitAtEnd;
+    private readonly Action<string>? _onLine;
 
-    private ChildProcess(Process process, bool waitAtEnd) => (_process, _waitAtEnd) = (process, waitAtEnd);
+    private ChildProcess(Process process, bool waitAtEnd, Action<string>? onLine) =>
+        (_process, _waitAtEnd, _onLine) = (process, waitAtEnd, onLine);
 
     /// <summary>Its process id.</summary>
     public int Id => _process.Id;
@@ -30,6 +39,9 @@ internal sealed class ChildProcess : IDisposable
 
     /// <summary>Its exit code and what it printed; null while it runs.</summary>
     public string? Ending => HasExited ? $"ended with {_process.ExitCode}:\n{Output}" : null;
+
+    /// <summary>Its exit code; null while it runs.</summary>
+    public int? ExitCode => HasExited ? _process.ExitCode : null;
 
     /// <summary>What it printed last.</summary>
     public string Output
@@ -43,12 +55,14 @@ internal sealed class ChildProcess : IDisposable
     /// <param name="environment">What is added to its environment.</param>
     /// <param name="folder">Where it runs.</param>
     /// <param name="waitAtEnd">Whether it ends by itself, and is to be given some seconds for that.</param>
+    /// <param name="onLine">Told of each line that it prints, on any thread.</param>
     public static ChildProcess Start(
         string program,
         IEnumerable<string> arguments,
         IReadOnlyDictionary<string, string> environment,
         string folder,
-        bool waitAtEnd = false)
+        bool waitAtEnd = false,
+        Action<string>? onLine = null)
     {
         var info = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         if (File.Exists(Setpriv))
@@ -62,7 +76,7 @@ internal sealed class ChildProcess : IDisposable
         foreach (var (name, value) in environment) info.Environment[name] = value;
         var process = Process.Start(info) ?? throw new Net.BenchmarkException($"{program} did not start.");
         Running[process.Id] = process;
-        var child = new ChildProcess(process, waitAtEnd);
+        var child = new ChildProcess(process, waitAtEnd, onLine);
         process.OutputDataReceived += (_, line) => child.Keep(line.Data);
         process.ErrorDataReceived += (_, line) => child.Keep(line.Data);
         process.BeginOutputReadLine();
@@ -85,6 +99,9 @@ internal sealed class ChildProcess : IDisposable
 
         _process.WaitForExit(10_000);
     }
+
+    /// <summary>Sends a signal.</summary>
+    public void Signal(int signal) => Net.Libc.Check(Net.Libc.kill(_process.Id, signal));
 
     public void Dispose()
     {
@@ -109,14 +126,6 @@ internal sealed class ChildProcess : IDisposable
         }
     }
 
-    /// <summary>A port that was free a moment ago.</summary>
-    public static int FreePort()
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
-    }
-
     /// <summary>Whether somebody accepts connections there.</summary>
     public static bool Listens(IPEndPoint address)
     {
@@ -136,6 +145,7 @@ internal sealed class ChildProcess : IDisposable
     private void Keep(string? line)
     {
         if (line is null) return;
+        _onLine?.Invoke(line);
         lock (_output)
         {
             _output.AppendLine(line);

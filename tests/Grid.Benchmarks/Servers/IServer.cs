@@ -9,14 +9,14 @@ internal interface IServer : IDisposable
     /// <summary>The side's name in figures.</summary>
     string Name { get; }
 
-    /// <summary>Where sockets connect.</summary>
-    IPEndPoint Address { get; }
-
-    /// <summary>Its process; null when it was not started here.</summary>
-    int? ProcessId { get; }
-
-    /// <summary>What the server printed and how it ended, if it has; null while it runs.</summary>
+    /// <summary>What it printed and how it ended, if it or a part of it has; null while it runs.</summary>
     string? Ending { get; }
+
+    /// <summary>Where a connection's socket goes: the silos of a cluster take turns.</summary>
+    IPEndPoint AddressOf(int index);
+
+    /// <summary>What its processes used until now, by kind; zeros for a server that was not started here.</summary>
+    ServerUsage Usage();
 
     /// <summary>A connection to a channel.</summary>
     /// <param name="load">Who is told what arrives.</param>
@@ -26,4 +26,17 @@ internal interface IServer : IDisposable
     /// <param name="size">Bytes of what it publishes.</param>
     /// <param name="acknowledged">Whether its publishes are acknowledged, when stored.</param>
     LoadConnection Connection(Load load, int index, string channel, bool subscribes, int size, bool acknowledged);
+}
+
+/// <summary>Grid, as one process or as a cluster.</summary>
+internal interface IGridServer : IServer
+{
+    /// <summary>The API key of the tenant used.</summary>
+    string ApiKey { get; }
+
+    /// <summary>The processes of the silos that run.</summary>
+    IReadOnlyList<int> Silos { get; }
+
+    /// <summary>Where a profile of each measurement goes; null for none.</summary>
+    string? Profile { get; }
 }

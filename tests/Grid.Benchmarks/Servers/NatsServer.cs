@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using Grid.Benchmarks.Net;
+using Grid.Testing;
 
 namespace Grid.Benchmarks.Servers;
 
@@ -23,9 +24,8 @@ internal sealed class NatsServer : IServer
 
     public string Name { get; }
 
+    /// <summary>Where sockets connect.</summary>
     public IPEndPoint Address { get; }
-
-    public int? ProcessId => _process.Id;
 
     public string? Ending => _process.Ending;
 
@@ -34,7 +34,7 @@ internal sealed class NatsServer : IServer
     {
         if (!File.Exists(Program)) throw new BenchmarkException($"{Program} is missing: install the package nats-server.");
         var folder = Directory.CreateTempSubdirectory("nats-bench-").FullName;
-        var (port, webSocket) = (ChildProcess.FreePort(), ChildProcess.FreePort());
+        var (port, webSocket) = (FreePort.Next(), FreePort.Next());
         var config = $$"""
             host: 127.0.0.1, port: {{port}}
             max_connections: 20000
@@ -70,6 +70,10 @@ internal sealed class NatsServer : IServer
         Console.WriteLine($"jetstream: {settings} (default sync_interval: 2 minutes; an acknowledgement does not wait for a sync)");
         connection.Say($"PUB $JS.API.STREAM.CREATE.BENCH _INBOX.b{connection.Index}.1000000000 {settings.Length}\r\n{settings}\r\n");
     }
+
+    public IPEndPoint AddressOf(int index) => Address;
+
+    public ServerUsage Usage() => ServerUsage.Of("nats", _process.Id);
 
     public LoadConnection Connection(Load load, int index, string channel, bool subscribes, int size, bool acknowledged) =>
         new NatsConnection(load, index) { Channel = channel, Subscribes = subscribes, Size = size, Acknowledged = acknowledged };
