@@ -130,7 +130,7 @@ internal sealed partial class ChannelGrain(
                     metrics.Overtaken();
                     LogOvertaken(_channel, _sequencer.Head.Head, result.Head.Offset);
                     _sequencer.FailPending(new ChannelMovedException());
-                    DeactivateOnIdle();
+                    Leave();
                     return;
                 }
 
@@ -146,7 +146,7 @@ internal sealed partial class ChannelGrain(
             LogPumpFailed(_channel, e);
             _sequencer.OnUnknown(RetryAfterMs);
             _sequencer.RefusePending(RetryAfterMs);
-            DeactivateOnIdle();
+            Leave();
         }
         finally
         {
@@ -185,9 +185,21 @@ internal sealed partial class ChannelGrain(
             {
                 // Start afresh: the next activation reads the head before it accepts anything.
                 _sequencer.RefusePending(RetryAfterMs);
-                DeactivateOnIdle();
+                Leave();
                 return;
             }
+        }
+    }
+
+    private void Leave()
+    {
+        try
+        {
+            DeactivateOnIdle();
+        }
+        catch (InvalidOperationException)
+        {
+            // The activation was ended meanwhile: a silo that stops, or lost the channel to another, does not wait for the log.
         }
     }
 

@@ -29,6 +29,10 @@ internal static class GridClustering
         {
             o.ProbeTimeout = cluster.ProbeTimeout;
             o.NumMissedProbesLimit = MissedProbes;
+
+            // Orleans lets nobody vote against a silo from which a message came within this time for each missed probe, and the
+            // default, four times the timeout, makes it 12 s until a silo that hangs or is cut off is declared dead instead of 3.
+            o.MaxProbeTimeout = cluster.ProbeTimeout;
             o.TableRefreshTimeout = TableRefresh;
         });
         silo.Services.AddSingleton<IFatalErrorHandler, SiloEnd>();
