@@ -216,6 +216,7 @@ internal sealed partial class ChannelGrain(
     {
         for (DeliverBatch? next = batch; next is not null; next = feed.Next(_channel, _sequencer.Head, _recent))
         {
+            Exception? failure = null;
             try
             {
                 if (!feed.OnAck(await DeliverAsync(silo, next)))
@@ -227,8 +228,10 @@ internal sealed partial class ChannelGrain(
             catch (Exception e)
             {
                 feed.OnFailed();
-                if (!await MayRetryAsync(silo, feed, e)) return;
+                failure = e;
             }
+
+            if (feed.Failures > 0 && !await MayRetryAsync(silo, feed, failure)) return;
         }
     }
 
@@ -267,7 +270,8 @@ internal sealed partial class ChannelGrain(
         }
     }
 
-    private async Task<bool> MayRetryAsync(SiloAddress silo, SiloFeed feed, Exception e)
+    /// <summary>After a failure, or (without an exception) an answer that the silo took nothing: waits, and tells whether to go on.</summary>
+    private async Task<bool> MayRetryAsync(SiloAddress silo, SiloFeed feed, Exception? failure)
     {
         metrics.FeedFailed();
         if (_stopped) return false;
@@ -277,9 +281,10 @@ internal sealed partial class ChannelGrain(
             return false;
         }
 
-        LogFeedFailed(_channel, silo, e);
+        if (failure is not null) LogFeedFailed(_channel, silo, failure);
         var delay = FeedRetryMin * Math.Pow(2, Math.Min(feed.Failures, 8));
         await Task.Delay(delay < FeedRetryMax ? delay : FeedRetryMax, time);
+        feed.Retry();
         return !_stopped;
     }
 

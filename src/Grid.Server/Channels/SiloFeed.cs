@@ -15,10 +15,10 @@ internal sealed class SiloFeed
     /// <summary>A feed from a known place on.</summary>
     public SiloFeed(Position have) => _have = have;
 
-    /// <summary>Whether a batch, or the question whether the silo is interested, awaits its answer.</summary>
+    /// <summary>Whether a batch awaits its answer, or its next try.</summary>
     public bool InFlight { get; private set; }
 
-    /// <summary>How often in a row the silo did not answer.</summary>
+    /// <summary>How often in a row the silo did not answer, or answered that it took nothing of what it lacks.</summary>
     public int Failures { get; private set; }
 
     /// <summary>Whether the silo lacks something of <paramref name="head"/>.</summary>
@@ -42,21 +42,27 @@ internal sealed class SiloFeed
     /// <summary>The silo answered. False: it has no subscribers, and the feed can go.</summary>
     public bool OnAck(DeliverAck ack)
     {
+        var sent = InFlight;
         InFlight = false;
-        Failures = 0;
         var renewed = _renewed;
         _renewed = false;
         if (!ack.Interested) return renewed;
+
+        // A silo that stays where it was knows better than this activation, which another has overtaken: not asked again at once.
+        InFlight = sent && ack.Have == _have;
+        Failures = InFlight ? Failures + 1 : 0;
 
         // The silo's own word, even if it goes back: it may have restarted its channel since the last answer.
         _have = ack.Have;
         return true;
     }
 
-    /// <summary>The silo did not answer, or refused; the batch may or may not have been served. Sent again later: it goes by offsets.</summary>
-    public void OnFailed()
-    {
-        InFlight = false;
-        Failures++;
-    }
+    /// <summary>
+    /// The silo did not answer, or refused; the batch may or may not have been served. Sent again later: it goes by offsets. Until
+    /// <see cref="Retry"/> nothing else is sent, however much is published meanwhile.
+    /// </summary>
+    public void OnFailed() => Failures++;
+
+    /// <summary>After a failure, and a pause: the next batch may go.</summary>
+    public void Retry() => InFlight = false;
 }

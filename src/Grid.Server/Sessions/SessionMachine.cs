@@ -98,9 +98,11 @@ internal sealed class SessionMachine(SessionState state)
         if (state.Closed || (Exists && checkpoint.Generation < state.Generation)) return SessionCallStatus.Fenced;
         if (!Exists || checkpoint.Generation > state.Generation)
         {
-            // Stored state older than the socket: an activation was lost between the attach and its first write.
+            // Stored state older than the socket: an activation was lost between the attach and its first write. The socket's word
+            // replaces it: a subscription that it moved back since then would else keep the older, higher cursor, and miss messages.
             state.User = checkpoint.User;
             state.Generation = checkpoint.Generation;
+            state.Cursors.Clear();
         }
 
         foreach (var channel in state.Cursors.Keys.Except(checkpoint.Cursors.Keys).ToList()) state.Cursors.Remove(channel);

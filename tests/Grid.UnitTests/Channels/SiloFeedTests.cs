@@ -52,5 +52,31 @@ public class SiloFeedTests
         Assert.False(feed.OnAck(default));
     }
 
+    [Fact]
+    public void After_a_failure_nothing_is_sent_before_the_next_try()
+    {
+        var feed = new SiloFeed(new Position("e", 0));
+        feed.Next(Channel, Head(1), _recent);
+        feed.OnFailed();
+        Assert.Equal(1, feed.Failures);
+        Assert.Null(feed.Next(Channel, Head(2), _recent));
+        feed.Retry();
+        Assert.NotNull(feed.Next(Channel, Head(2), _recent));
+        Assert.True(feed.OnAck(new DeliverAck(true, new Position("e", 2))));
+        Assert.Equal(0, feed.Failures);
+    }
+
+    [Fact]
+    public void A_silo_that_takes_nothing_is_not_asked_again_at_once()
+    {
+        var feed = new SiloFeed(new Position("other", 7));
+        feed.Next(Channel, Head(1), _recent);
+        Assert.True(feed.OnAck(new DeliverAck(true, new Position("other", 7))));
+        Assert.Equal(1, feed.Failures);
+        Assert.Null(feed.Next(Channel, Head(1), _recent));
+        feed.Retry();
+        Assert.NotNull(feed.Next(Channel, Head(1), _recent));
+    }
+
     private static ChannelHead Head(long offset) => new("e", 1, offset);
 }
