@@ -81,6 +81,9 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
     /// <summary>The sockets in the order in which they came, for upkeep in a fixed order.</summary>
     public List<SimSocket> Sockets { get; } = [];
 
+    /// <summary>Sockets that the silo has not begun to serve: their clients must hear of a crash as well.</summary>
+    public List<SimSocket> Arriving { get; } = [];
+
     string ILocalSiloDetails.Name => Name;
 
     public string ClusterId => "simulation";
@@ -93,7 +96,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
     {
         Trace("crashes");
         Alive = false;
-        foreach (var socket in Sockets.ToArray()) socket.Cut(bothHear: false);
+        foreach (var socket in (SimSocket[])[.. Sockets, .. Arriving]) socket.Cut(bothHear: false);
     }
 
     /// <summary>What the hosted services of a silo do now and then.</summary>

@@ -29,6 +29,7 @@ internal sealed class SimSocket
         var stream = new SocketStream(
             new Pipe(_server), inner => new OutboundBuffer(inner, silo.Gateway.Options.MaxOutboundBytes, _server.Break));
         Connection = new ClientConnection(silo.Gateway, _server, stream, Encoder, null, null, () => silo.Post(_ => _server.Break(), null));
+        silo.Arriving.Add(this);
     }
 
     public SimSilo Silo { get; }
@@ -46,6 +47,7 @@ internal sealed class SimSocket
     /// <summary>The silo accepts the socket and serves it to its end.</summary>
     public async Task ServeAsync()
     {
+        Silo.Arriving.Remove(this);
         Silo.Sockets.Add(this);
         try
         {
