@@ -101,8 +101,9 @@ internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys ke
             var redis = await GetAsync(cancellationToken);
             return await redis.GetDatabase().ScriptEvaluateAsync(script, scriptKeys, values).WaitAsync(cancellationToken);
         }
-        catch (Exception e) when (e is RedisException or TimeoutException or RedisCommandException or ObjectDisposedException or GridStartupException)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
+            // Of any type: a command on a connection that is just ending can fail inside of its buffers.
             throw new LogUnavailableException($"Redis at {Servers} is out of reach.", e);
         }
     }

@@ -30,7 +30,9 @@ internal static class RedisSessionExtensions
         services.AddHostedService<RedisLossWatch>();
 
         // The watch says once that Redis is away; Orleans would say it for every session that wants to be written.
-        services.AddLogging(static logging => logging.AddFilter(typeof(RedisGrainStorage).FullName, LogLevel.None));
+        services.AddLogging(static logging => logging
+            .AddFilter(typeof(RedisGrainStorage).FullName, LogLevel.None)
+            .AddFilter(typeof(PatientGrainStorage).FullName, LogLevel.None));
         services.AddOptions<RedisStorageOptions>(StorageNames.Sessions)
             .Configure<Serializer, RedisConnection, RedisKeys, IOptions<GridOptions>>((options, serializer, redis, keys, grid) =>
             {

@@ -58,10 +58,12 @@ public sealed class RedisOutageTests : IAsyncLifetime
         // What the session has is confirmed without it.
         Assert.Equal("subscribed", (await client.SubscribeAsync("room:1")).Type);
 
+        using var deadline = TestDeadline.In(60);
+        await deadline.UntilAsync(
+            () => host.Log.Any(line => line.Contains("Redis is out of reach", StringComparison.Ordinal)), () => "the log says it");
         if (how == "killed") await _redis.StartAsync();
         else _redis.Continue();
         await ReadyAsync(host, ready: true);
-        using var deadline = TestDeadline.In(60);
         await deadline.UntilAsync(async () => (await client.SubscribeAsync("room:2")).Type == "subscribed", () => "subscribing works again");
 
         // The cursor moved while Redis was away arrives in it without anything else that the client does.

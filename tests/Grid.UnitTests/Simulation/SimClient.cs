@@ -46,6 +46,9 @@ internal sealed class SimPublish
 /// <summary>A client that does what the SDKs do: pipelined publishes with keys, retries, cursors, acks, reconnects anywhere.</summary>
 internal sealed class SimClient : SimNode
 {
+    /// <summary>The most that passes, with faults on the way, until a session that the store lost is stored again.</summary>
+    private const long ReportMicros = 12_000_000;
+
     private readonly SimWorld _world;
     private readonly Dictionary<string, SimView> _views = new(StringComparer.Ordinal);
     private readonly CursorSource _source;
@@ -54,6 +57,7 @@ internal sealed class SimClient : SimNode
     private string? _token;
     private SimSocket? _socket;
     private bool _wasStored;
+    private bool _broughtCursors;
     private long _lastAlive;
     private long _request;
     private int _connection;
@@ -185,6 +189,7 @@ internal sealed class SimClient : SimNode
             resume = new ResumeRequest { Session = _session, Token = _token!, Cursors = cursors };
         }
 
+        _broughtCursors = resume?.Cursors.Count > 0;
         Trace($"connects to {silo.Name} as connection {connection}{(resume is null ? "" : $", resuming {_session}")}");
         silo.Run(socket.ServeAsync);
         socket.Send(new HelloFrame { Token = Name, Resume = resume });
@@ -235,8 +240,10 @@ internal sealed class SimClient : SimNode
 
     private void Welcome(WelcomeFrame welcome)
     {
-        if (welcome.State == WelcomeState.Expired && _wasStored && !_world.Sessions.Lost
-            && Scheduler.Now - _lastAlive < SimWorld.ResumeWindowMicros - 2_000_000)
+        // After a loss, too, whoever brings cursors is known again: by the rebuild, or since the silo reported the session anew.
+        var mayBeLost = _world.Sessions.LostAt is not null;
+        if (welcome.State == WelcomeState.Expired && _wasStored && (!mayBeLost || _broughtCursors)
+            && Scheduler.Now - _lastAlive < SimWorld.ResumeWindowMicros - (mayBeLost ? ReportMicros : 2_000_000))
             Scheduler.Fail($"{Name}: its session expired before its time.");
         (Connected, _session, _token) = (true, welcome.Session, welcome.ResumeToken);
         if (welcome.State == WelcomeState.Resumed)

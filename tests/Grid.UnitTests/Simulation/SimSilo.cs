@@ -38,7 +38,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
         Policies = new NamespacePolicies(Options);
         Grains = new SimGrainFactory(this, world.Grains);
         Index = new SimIndex(this, world.Sessions);
-        Loss = new EmbeddedSessionLoss(Time);
+        Loss = new SimLoss(this, world.Sessions, world.Faults);
         Logs = new MessageLogs(
             new SimLog(this, world.Store, world.Faults) { Outside = world.Outside },
             new WatchedLog(new MemoryMessageLog(Policies, Time), world.Ephemeral),
@@ -132,6 +132,17 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
         });
         Run(async () =>
         {
+            // The watch for losses of the store.
+            for (var seen = _world.Sessions.LostAt; ;)
+            {
+                await Delay(Scheduler.Span(500_000, 1_500_000));
+                if (seen == _world.Sessions.LostAt) continue;
+                seen = _world.Sessions.LostAt;
+                foreach (var socket in Sockets.ToArray()) socket.Connection.ReportWithin(TimeSpan.Zero);
+            }
+        });
+        Run(async () =>
+        {
             while (true)
             {
                 await Delay(Scheduler.Span(3_000_000, 6_000_000));
@@ -141,7 +152,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
                     {
                         await Grains.GetGrain<ISessionGrain>($"{due.Tenant}/{due.Session}").ExpireIfDueAsync();
                     }
-                    catch (Exception e) when (e is TimeoutException or OrleansException)
+                    catch (Exception e) when (Outage.Is(e))
                     {
                         Trace($"{due.Session} could not be asked whether it is over: {e.Message}");
                     }

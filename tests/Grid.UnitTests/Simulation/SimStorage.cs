@@ -1,5 +1,6 @@
 using System.Globalization;
 using Grid.Protocol;
+using Grid.Server.Log;
 using Grid.Server.Sessions;
 using Orleans.Storage;
 
@@ -14,8 +15,8 @@ internal sealed class SessionStore(SimScheduler scheduler)
 
     public Dictionary<string, SessionIndexEntry> Index { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Whether a row was ever lost: then resumes may expire.</summary>
-    public bool Lost { get; private set; }
+    /// <summary>When a row was last lost: from then on, for a while, a resume without cursors may expire.</summary>
+    public long? LostAt { get; private set; }
 
     /// <summary>The last write of each session, to show that cursors and generations do not fall.</summary>
     public long GenerationOf(string key) => Rows.TryGetValue(key, out var row) ? row.State.Generation : 0;
@@ -41,7 +42,7 @@ internal sealed class SessionStore(SimScheduler scheduler)
     /// <summary>The store forgets a session, as a cache that restarts does.</summary>
     public void Lose(string key)
     {
-        Lost = true;
+        LostAt = scheduler.Now;
         Rows.Remove(key);
         scheduler.Trace("store", $"lost {key}");
     }
@@ -89,6 +90,17 @@ internal sealed class SimState(string key, SimNode silo, SessionStore store, Sim
         if (fails) throw new OrleansException($"The store failed for {key}");
         await silo.Delay(scheduler.Span(20, 3_000));
         then?.Invoke();
+    }
+}
+
+/// <summary>What the store says of its losses, as one silo reaches it; before its start everything was lost.</summary>
+internal sealed class SimLoss(SimNode silo, SessionStore store, SimFaults faults) : ISessionLoss
+{
+    public async ValueTask<bool> MayHaveHappenedAsync(TimeSpan window)
+    {
+        await silo.Delay(silo.Scheduler.Span(20, 3_000));
+        if (silo.Scheduler.Happens(faults.StoreFails)) throw new LogUnavailableException("The store failed to tell its losses");
+        return silo.Scheduler.Now - (store.LostAt ?? 0) <= (long)window.TotalMicroseconds;
     }
 }
 
