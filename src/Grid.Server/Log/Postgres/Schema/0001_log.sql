@@ -388,8 +388,11 @@ begin
         where c.id > _after and c.id <= _last and c.swept < c.oldest
         order by c.id
     loop
-        -- So many offsets are at most so many rows.
-        _bound := least(_channel.oldest, _channel.swept + _rows);
+        select m.last into _bound from messages m
+        where m.channel = _channel.id and m.last >= _channel.swept and m.last < _channel.oldest
+            and (m.bucket = 0 or m.bucket > _channel.bucket)
+        order by m.last offset _rows limit 1;
+        _bound := coalesce(_bound, _channel.oldest);
         delete from messages m
         where m.channel = _channel.id and m.last >= _channel.swept and m.last < _bound and (m.bucket = 0 or m.bucket > _channel.bucket);
         get diagnostics _found = row_count;
