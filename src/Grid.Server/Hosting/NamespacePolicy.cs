@@ -79,7 +79,14 @@ public sealed class NamespacePolicies
         var all = options.Value.Namespaces.ToFrozenDictionary(StringComparer.Ordinal);
         _default = all.GetValueOrDefault(ChannelName.DefaultNamespace) ?? new NamespacePolicy();
         _byName = all.GetAlternateLookup<ReadOnlySpan<char>>();
+        Named = all;
     }
+
+    /// <summary>The policies of the namespaces that have their own.</summary>
+    internal IReadOnlyDictionary<string, NamespacePolicy> Named { get; }
+
+    /// <summary>The policy of the others.</summary>
+    internal NamespacePolicy Default => _default;
 
     /// <summary>The policy of a channel.</summary>
     public NamespacePolicy For(ReadOnlySpan<char> channel) =>

@@ -41,6 +41,13 @@ internal static class LogServiceCollectionExtensions
         services.TryAddSingleton<IGridStore, EmbeddedStore>();
         services.TryAddSingleton<ISecretStore, StoreSecrets>();
         services.TryAddSingleton<ISessionIndex, RocksDbSessionIndex>();
+        services.TryAddSingleton<IRetention>(sp => new RocksDbRetention(sp.GetRequiredService<RocksDbMessageLog>()));
+        return services.AddGridRetention();
+    }
+
+    /// <summary>Adds the sweeper that applies the namespaces' limits, by the <see cref="IRetention"/> that is registered.</summary>
+    public static IServiceCollection AddGridRetention(this IServiceCollection services)
+    {
         services.TryAddSingleton<RetentionSweeper>();
         services.AddSingleton<IHostedService>(sp => sp.GetRequiredService<RetentionSweeper>());
         return services;

@@ -3,11 +3,24 @@ using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Log;
 
-/// <summary>Applies the namespaces' limits every so often, in both logs of an embedded Grid.</summary>
-internal sealed partial class RetentionSweeper(
-    RocksDbMessageLog durable, MemoryMessageLog ephemeral, TimeProvider time, ILogger<RetentionSweeper> logger) : BackgroundService
+/// <summary>What a sweep did.</summary>
+/// <param name="Channels">Channels that were trimmed.</param>
+/// <param name="Messages">Messages forgotten.</param>
+/// <param name="Keys">Idempotency keys forgotten one by one; those that go with a partition are not counted.</param>
+internal readonly record struct SweepResult(int Channels, long Messages, long Keys);
+
+/// <summary>Applies the namespaces' limits to a durable log.</summary>
+internal interface IRetention
 {
-    private readonly RocksDbRetention _retention = new(durable);
+    /// <summary>Does one sweep. Not called twice at once.</summary>
+    /// <exception cref="LogUnavailableException">The store is away; the next sweep goes on.</exception>
+    Task<SweepResult> SweepAsync(CancellationToken cancellationToken);
+}
+
+/// <summary>Applies the namespaces' limits every so often, in the durable log and in the one in memory.</summary>
+internal sealed partial class RetentionSweeper(
+    IRetention durable, MemoryMessageLog ephemeral, TimeProvider time, ILogger<RetentionSweeper> logger) : BackgroundService
+{
     private readonly SemaphoreSlim _one = new(1);
 
     /// <summary>How often. Default: 30 s. More often keeps closer to the limits at the price of looking.</summary>
@@ -21,7 +34,7 @@ internal sealed partial class RetentionSweeper(
         try
         {
             ephemeral.Sweep();
-            var result = await _retention.SweepAsync(cancellationToken);
+            var result = await durable.SweepAsync(cancellationToken);
             if (result != default) LogSwept(logger, result.Messages, result.Channels, result.Keys);
             return result;
         }

@@ -5,12 +5,6 @@ using RocksDbSharp;
 
 namespace Grid.Server.Log;
 
-/// <summary>What a sweep did.</summary>
-/// <param name="Channels">Channels that were trimmed.</param>
-/// <param name="Messages">Messages forgotten.</param>
-/// <param name="Keys">Idempotency keys forgotten.</param>
-internal readonly record struct SweepResult(int Channels, long Messages, long Keys);
-
 /// <summary>
 /// Applies the namespaces' limits to the durable log: age, number and bytes of messages, and the windows of idempotency keys.
 /// </summary>
@@ -21,14 +15,14 @@ internal readonly record struct SweepResult(int Channels, long Messages, long Ke
 /// <para>Where to cut is found by binary search, because offsets have no holes and both time and the running total of bytes only
 /// rise. The cut itself is one small job for the writer; the search and everything else happens on this thread.</para>
 /// </remarks>
-internal sealed class RocksDbRetention(RocksDbMessageLog log)
+internal sealed class RocksDbRetention(RocksDbMessageLog log) : IRetention
 {
     /// <summary>Rows read from an index before their jobs are done, so that no iterator stays open for long.</summary>
     private const int Chunk = 256;
 
     private bool _sawAll;
 
-    /// <summary>Does one sweep.</summary>
+    /// <inheritdoc/>
     public async Task<SweepResult> SweepAsync(CancellationToken cancellationToken)
     {
         var keys = await ExpireKeysAsync(cancellationToken);

@@ -170,7 +170,7 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
     public async Task The_sweeper_sweeps_by_its_clock()
     {
         var memory = new MemoryMessageLog(_policies, _time);
-        using var sweeper = new RetentionSweeper(_log, memory, _time, NullLogger<RetentionSweeper>.Instance);
+        using var sweeper = new RetentionSweeper(new RocksDbRetention(_log), memory, _time, NullLogger<RetentionSweeper>.Instance);
         var channel = new ChannelId("default", "counted:1");
         await sweeper.StartAsync(CancellationToken.None);
         await AppendAsync(channel, 30);

@@ -27,6 +27,11 @@ internal static class PostgresBuckets
     public static int OfMessages(long now, NamespacePolicy policy) =>
         policy.MaxAge is { } age && age < Longest ? Bucket(now, age, StepOfMessages(age)) : Never;
 
+    /// <summary>
+    /// The last bucket that is not worth deleting from: what was trimmed for its age lies in this one or an earlier one, and goes with it.
+    /// </summary>
+    public static int GoesSoon(long now, NamespacePolicy policy) => Hour(now) + 1 + (policy.MaxAge is { } age ? StepOfMessages(age) : 1);
+
     /// <summary>The bucket of keys appended now: at most three of a window are in use, since every key is looked up in each.</summary>
     public static int OfKeys(long now, TimeSpan window)
     {

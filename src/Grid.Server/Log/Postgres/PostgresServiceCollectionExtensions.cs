@@ -31,6 +31,9 @@ internal static class PostgresServiceCollectionExtensions
             sp.GetRequiredService<MemoryMessageLog>(),
             sp.GetRequiredService<NamespacePolicies>()));
         services.TryAddSingleton<ISecretStore, PostgresSecrets>();
+        services.TryAddSingleton<IRetention>(sp => new PostgresRetention(
+            sp.GetRequiredService<PostgresMessageLog>(), sp.GetRequiredService<ILogger<PostgresRetention>>()));
+        services.AddGridRetention();
         return services.AddGridPostgresGrainStorage(cluster);
     }
 

@@ -260,11 +260,16 @@ select make_partition('messages', 0);
 -- How far channels reach; each by its place in what was asked.
 create function heads(_names text[])
 returns table (o_index int, o_epoch text, o_oldest bigint, o_head bigint)
-language sql stable
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+set plan_cache_mode = force_generic_plan
 as $$
+begin
+    return query
     select r.i::int, coalesce(c.epoch, (select s.value from store s where s.name = 'epoch')), coalesce(c.oldest, 1), coalesce(c.head, 0)
     from unnest(_names) with ordinality r(name, i)
-    left join channels c on c.name = r.name
+    left join channels c on c.name = r.name;
+end
 $$;
 
 -- Which keys of a channel are known, and to what they belong; each by its place in what was asked.
@@ -281,5 +286,194 @@ begin
     cross join unnest(_keys) with ordinality k(key, i)
     join keys t on t.channel = c.id and t.key = k.key and t.expires > _now and t.bucket >= _now / 3600000
     where c.name = _name;
+end
+$$;
+
+-- Retention, one page of channels by id after another. Limits are given by namespace, null for none; those of the name '' are for
+-- namespaces that are not named. Answers with the last id of the page, null after the last page, and with what was trimmed.
+--
+-- Times and totals only rise, so where to cut is the first run on the right side. The cuts are looked up without a lock; then the
+-- channels' rows are locked, in the order in which appends lock them, for no longer than it takes to change them. It is not synced:
+-- what a crash undoes is done again.
+create function trim_channels(
+    _after bigint, _page int, _now bigint, _names text[], _max_ages bigint[], _max_messages bigint[], _max_bytes bigint[])
+returns table (o_last bigint, o_channels int, o_messages bigint)
+language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    _ids bigint[];
+    _cuts bigint[];
+begin
+    perform set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '2s', true);
+    select max(p.id) into o_last from (select c.id from channels c where c.id > _after order by c.id limit _page) p;
+    select array_agg(d.id), array_agg(d.cut), count(*), coalesce(sum(d.cut - d.oldest + 1), 0)
+    into _ids, _cuts, o_channels, o_messages
+    from (
+        select c.id, c.oldest, greatest(
+            case when c.head - c.oldest + 1 > p.messages then c.head - p.messages end,
+            case when c.oldest_at < _now - p.age then coalesce((
+                select m.last - m.count from messages m
+                where m.channel = c.id and m.last >= c.oldest and m.at >= _now - p.age
+                order by m.last limit 1), c.head) end,
+            case when c.total - c.total_before > p.bytes then (
+                -- The last run stays in any case.
+                select case when m.last < c.head then m.last else m.last - m.count end from messages m
+                where m.channel = c.id and m.last >= c.oldest and m.total >= c.total - p.bytes
+                order by m.last limit 1) end) as cut
+        from channels c
+        cross join lateral (
+            select r.age, r.messages, r.bytes
+            from unnest(_names, _max_ages, _max_messages, _max_bytes) r(name, age, messages, bytes)
+            where r.name in (c.namespace, '') order by r.name desc limit 1) p
+        where c.id > _after and c.id <= o_last and c.head >= c.oldest and (
+            c.head - c.oldest + 1 > p.messages or c.oldest_at < _now - p.age or c.total - c.total_before > p.bytes)) d
+    where d.cut >= d.oldest;
+    if o_channels > 0 then
+        perform cut_channels(_ids, _cuts);
+    end if;
+
+    return next;
+end
+$$;
+
+-- Forgets messages up to and with a cut, of channels by id.
+create function cut_channels(_ids bigint[], _cuts bigint[]) returns void
+language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    _ats bigint[];
+    _totals bigint[];
+begin
+    select array_agg(s.at order by s.i), array_agg(s.total order by s.i) into _ats, _totals
+    from (
+        select r.i,
+            (select m.at from messages m where m.channel = r.id and m.last > r.cut order by m.last limit 1) as at,
+            (select m.total from messages m where m.channel = r.id and m.last <= r.cut order by m.last desc limit 1) as total
+        from unnest(_ids, _cuts) with ordinality r(id, cut, i)) s;
+    perform from channels c where c.id = any (_ids) order by c.name for no key update;
+    update channels c
+    set oldest = least(r.cut, c.head) + 1,
+        oldest_at = coalesce(_ats[r.i], c.oldest_at),
+        total_before = case when r.cut >= c.head then c.total else greatest(c.total_before, coalesce(_totals[r.i], 0)) end
+    from unnest(_ids, _cuts) with ordinality r(id, cut, i)
+    where c.id = r.id and c.oldest <= least(r.cut, c.head);
+end
+$$;
+
+-- Deletes rows that were trimmed, of the channels of a page, but not those whose partition goes soon: by the bucket given for each
+-- namespace. Stops after about so many rows; what is left is for the next sweep. Answers with the rows deleted.
+create function delete_trimmed(_after bigint, _last bigint, _names text[], _buckets int[], _rows int) returns bigint
+language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    _channel record;
+    _deleted bigint := 0;
+    _found bigint;
+    _bound bigint;
+    _ids bigint[] := '{}';
+    _swept bigint[] := '{}';
+begin
+    perform set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '2s', true);
+    for _channel in
+        select c.id, c.oldest, c.swept, (
+            select r.bucket from unnest(_names, _buckets) r(name, bucket)
+            where r.name in (c.namespace, '') order by r.name desc limit 1) as bucket
+        from channels c
+        where c.id > _after and c.id <= _last and c.swept < c.oldest
+        order by c.id
+    loop
+        select m.last into _bound from messages m
+        where m.channel = _channel.id and m.last >= _channel.swept and m.last < _channel.oldest
+            and (m.bucket = 0 or m.bucket > _channel.bucket)
+        order by m.last offset _rows limit 1;
+        _bound := coalesce(_bound, _channel.oldest);
+        delete from messages m
+        where m.channel = _channel.id and m.last >= _channel.swept and m.last < _bound and (m.bucket = 0 or m.bucket > _channel.bucket);
+        get diagnostics _found = row_count;
+        _deleted := _deleted + _found;
+        _ids := _ids || _channel.id;
+        _swept := _swept || _bound;
+        exit when _deleted >= _rows;
+    end loop;
+
+    if cardinality(_ids) > 0 then
+        perform from channels c where c.id = any (_ids) order by c.name for no key update;
+        update channels c set swept = greatest(c.swept, r.swept) from unnest(_ids, _swept) r(id, swept) where c.id = r.id;
+    end if;
+
+    return _deleted;
+end
+$$;
+
+-- Deletes about so many rows of purged channels; answers with how many it were.
+create function delete_purged(_rows int) returns bigint
+language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+as $$
+declare
+    _id bigint;
+    _deleted bigint := 0;
+    _found bigint;
+    _keys bigint;
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    for _id in select p.channel from purged p order by p.channel limit 1000 loop
+        delete from messages m
+        where m.channel = _id and m.last <= coalesce(
+            (select n.last from messages n where n.channel = _id order by n.last offset _rows limit 1), 9223372036854775807);
+        get diagnostics _found = row_count;
+        delete from keys k
+        where k.channel = _id and k.key <= coalesce(
+            (select n.key from keys n where n.channel = _id order by n.key offset _rows limit 1),
+            (select n.key from keys n where n.channel = _id order by n.key desc limit 1));
+        get diagnostics _keys = row_count;
+        _deleted := _deleted + _found + _keys;
+        if _found < _rows and _keys < _rows then
+            delete from purged p where p.channel = _id;
+        end if;
+
+        exit when _deleted >= _rows;
+    end loop;
+
+    return _deleted;
+end
+$$;
+
+-- Before a partition of messages is dropped: what anybody could still see in it is forgotten, so that readers meet a gap and not a
+-- hole. Usually there is nothing, since what is past its age was trimmed; but the settings may have changed. Looks at channels by id
+-- after one; answers with the last one looked at, null when there are no more.
+create function release_partition(_table text, _after bigint, _page int) returns bigint
+language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+as $$
+declare
+    _ids bigint[];
+    _cuts bigint[];
+    _last bigint;
+begin
+    perform set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '2s', true);
+    execute format($q$
+        with recursive found(id, n) as (
+            select (select m.channel from %1$I m where m.channel > $1 order by m.channel limit 1), 1
+            union all
+            select (select m.channel from %1$I m where m.channel > f.id order by m.channel limit 1), f.n + 1
+            from found f where f.id is not null and f.n < $2),
+        lasts as (
+            select f.id, (select m.last from %1$I m where m.channel = f.id order by m.last desc limit 1) as last
+            from found f where f.id is not null)
+        select max(l.id), array_agg(c.id) filter (where c.oldest <= l.last), array_agg(l.last) filter (where c.oldest <= l.last)
+        from lasts l left join channels c on c.id = l.id $q$, _table)
+    into _last, _ids, _cuts using _after, _page;
+    if cardinality(_ids) > 0 then
+        perform cut_channels(_ids, _cuts);
+    end if;
+
+    return _last;
 end
 $$;

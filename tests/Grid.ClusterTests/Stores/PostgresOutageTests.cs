@@ -1,0 +1,225 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Log;
+using Grid.Server.Log.Postgres;
+using Grid.Testing;
+
+namespace Grid.ClusterTests.Stores;
+
+/// <summary>The database dies, hangs, restarts or refuses writes: callers learn it soon, nothing acknowledged is lost, and all heals.</summary>
+public sealed class PostgresOutageTests(PostgresFixture fixture) : IClassFixture<PostgresFixture>
+{
+    [Theory]
+    [InlineData("kill")]
+    [InlineData("immediate")]
+    [InlineData("stop")]
+    public async Task What_was_acknowledged_survives_a_crash_under_load(string end)
+    {
+        var server = fixture.Server;
+        await using var database = await Postgres.OpenAsync(await server.CreateDatabaseAsync());
+        await using var log = Postgres.Log(database);
+        var acknowledged = new ConcurrentDictionary<ChannelId, ConcurrentDictionary<long, string>>();
+        using var stop = new CancellationTokenSource();
+        var writers = Enumerable.Range(0, 20)
+            .Select(i => Task.Run(() => WriteAsync(log, new ChannelId("t", $"room:{i}"), acknowledged, stop.Token))).ToArray();
+        for (var round = 0; round < 2; round++)
+        {
+            using var deadline = TestDeadline.In(90);
+            var before = Count();
+            await deadline.UntilAsync(() => Count() > before + 500, () => $"500 more appends than {before}; there are {Count()}");
+            await (end switch
+            {
+                "kill" => server.KillAsync(),
+                "immediate" => server.StopImmediatelyAsync(),
+                _ => server.StopAsync(),
+            });
+            await server.StartAsync();
+        }
+
+        using (var deadline = TestDeadline.In(60))
+        {
+            var before = Count();
+            await deadline.UntilAsync(() => Count() > before + 200, () => "appends after the last restart");
+        }
+
+        await stop.CancelAsync();
+        await Task.WhenAll(writers);
+        foreach (var (channel, texts) in acknowledged)
+        {
+            var stored = new Dictionary<long, string>();
+            for (var after = 0L; ;)
+            {
+                var page = await log.ReadAsync(channel, after, 1000);
+                if (page.Messages.Count == 0) break;
+                foreach (var message in page.Messages) stored[message.Offset] = Encoding.UTF8.GetString(message.Payload.Bytes.Span);
+                Assert.Equal(after + 1, page.Messages[0].Offset);
+                after = page.Messages[^1].Offset;
+            }
+
+            foreach (var (offset, text) in texts) Assert.Equal(text, stored[offset]);
+            Assert.Equal(stored.Count, stored.Values.Distinct().Count());
+        }
+
+        int Count() => acknowledged.Values.Sum(c => c.Count);
+    }
+
+    [Fact]
+    public async Task A_database_that_hangs_is_away_within_seconds_and_back_when_it_goes_on()
+    {
+        var server = fixture.Server;
+        await using var database = await Postgres.OpenAsync(await server.CreateDatabaseAsync());
+        await using var log = Postgres.Log(database);
+        var channel = new ChannelId("t", "room:1");
+        var head = await AppendAsync(log, channel, (await log.GetHeadAsync(channel)).Position);
+        server.Freeze();
+        try
+        {
+            // Far above the four seconds that are meant; without a limit of its own, a call would never end.
+            using var deadline = TestDeadline.In(30);
+            var append = log.AppendAsync(Request(channel, head, "b")).AsTask();
+            var read = log.ReadAsync(channel, 0, 10).AsTask();
+            await Assert.ThrowsAsync<LogUnavailableException>(() => append.WaitAsync(deadline.Token));
+            await Assert.ThrowsAsync<LogUnavailableException>(() => read.WaitAsync(deadline.Token));
+
+            // Once that is known, others do not wait for it.
+            await Assert.ThrowsAsync<LogUnavailableException>(async () => await log.AppendAsync(Request(channel, head, "c")));
+        }
+        finally
+        {
+            server.Thaw();
+        }
+
+        using var healed = TestDeadline.In(60);
+        await UntilAppendedAsync(log, channel, healed);
+    }
+
+    [Fact]
+    public async Task A_restart_costs_no_failure_per_pooled_connection()
+    {
+        var server = fixture.Server;
+        await using var database = await Postgres.OpenAsync(await server.CreateDatabaseAsync());
+        await using var log = Postgres.Log(database);
+        var channel = new ChannelId("t", "room:1");
+        await AppendAsync(log, channel, (await log.GetHeadAsync(channel)).Position);
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => log.ReadAsync(channel, 0, 10).AsTask()));
+        await server.RestartAsync(immediately: true);
+
+        // Reads are made again on a new connection, unseen. Appends are not: their outcome is unknown, once.
+        var pages = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => log.ReadAsync(channel, 0, 10).AsTask()));
+        Assert.All(pages, p => Assert.Single(p.Messages));
+        using var healed = TestDeadline.In(30);
+        await UntilAppendedAsync(log, channel, healed);
+    }
+
+    [Fact]
+    public async Task A_database_that_takes_no_writes_is_away()
+    {
+        var server = fixture.Server;
+        var connectionString = await server.CreateDatabaseAsync();
+        await using var database = await Postgres.OpenAsync(connectionString);
+        await using var log = Postgres.Log(database);
+        var channel = new ChannelId("t", "room:1");
+        var head = await AppendAsync(log, channel, (await log.GetHeadAsync(channel)).Position);
+        await server.ExecuteAsync("alter system set default_transaction_read_only = on");
+        await server.ExecuteAsync("select pg_reload_conf()");
+        using var deadline = TestDeadline.In(60);
+        await deadline.UntilAsync(async () => !await database.IsUsableAsync(deadline.Token), () => "the readiness check to fail");
+        await deadline.UntilAsync(
+            async () => await Record.ExceptionAsync(async () => head = await AppendAsync(log, channel, head)) is LogUnavailableException,
+            () => "appends to fail");
+        Assert.NotEmpty((await log.ReadAsync(channel, 0, 10)).Messages);
+        await server.ExecuteAsync("alter system reset default_transaction_read_only");
+        await server.ExecuteAsync("select pg_reload_conf()");
+        await UntilAppendedAsync(log, channel, deadline);
+    }
+
+    [Fact]
+    public async Task Waits_that_are_cancelled_end_and_a_full_queue_lets_callers_wait()
+    {
+        var server = fixture.Server;
+        await using var database = await Postgres.OpenAsync(await server.CreateDatabaseAsync());
+        await using var log = Postgres.Log(database, lanes: 1);
+        var channel = new ChannelId("t", "room:1");
+        var head = (await log.GetHeadAsync(channel)).Position;
+
+        // 40 appends of one megabyte: more than the queue takes at once.
+        var payload = new byte[1024 * 1024];
+        var appends = Enumerable.Range(0, 40)
+            .Select(i => log.AppendAsync(new AppendRequest
+            {
+                Channel = channel,
+                ExpectedHead = head with { Offset = i },
+                Messages = [new Message { Offset = i + 1, At = 1, Payload = Payload.Binary(payload) }],
+                KeyWindow = TimeSpan.Zero,
+            }).AsTask()).ToArray();
+        using var cancel = new CancellationTokenSource();
+        var last = log.AppendAsync(Request(channel, head with { Offset = 40 }, "x"), cancel.Token).AsTask();
+        await cancel.CancelAsync();
+        var ended = await Record.ExceptionAsync(() => last);
+        Assert.True(ended is null or OperationCanceledException);
+        Assert.All(await Task.WhenAll(appends), r => Assert.Equal(AppendStatus.Appended, r.Status));
+
+        using var gone = new CancellationTokenSource();
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await log.ReadAsync(channel, 0, 1, cancellationToken: gone.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await log.GetHeadAsync(channel, gone.Token));
+    }
+
+    private static async Task WriteAsync(
+        PostgresMessageLog log, ChannelId channel, ConcurrentDictionary<ChannelId, ConcurrentDictionary<long, string>> acknowledged, CancellationToken stop)
+    {
+        var own = acknowledged.GetOrAdd(channel, _ => new());
+        Position? head = null;
+        for (var i = 0; !stop.IsCancellationRequested; i++)
+        {
+            try
+            {
+                head ??= (await log.GetHeadAsync(channel, CancellationToken.None)).Position;
+                var text = $"\"{channel.Name}/{i}\"";
+                var result = await log.AppendAsync(Request(channel, head.Value, text, raw: true), CancellationToken.None);
+
+                // After an unknown outcome the head may be one further than it was when it was asked for: a commit that was on its way.
+                if (result.Status == AppendStatus.Appended) own[result.Head.Offset] = text;
+                head = result.Head;
+            }
+            catch (LogUnavailableException)
+            {
+                head = null;
+                await Task.Yield();
+            }
+        }
+    }
+
+    private static async Task UntilAppendedAsync(PostgresMessageLog log, ChannelId channel, TestDeadline deadline) =>
+        await deadline.UntilAsync(
+            async () =>
+            {
+                try
+                {
+                    var head = (await log.GetHeadAsync(channel)).Position;
+                    return (await log.AppendAsync(Request(channel, head, "healed"))).Status == AppendStatus.Appended;
+                }
+                catch (LogUnavailableException)
+                {
+                    return false;
+                }
+            },
+            () => "an append");
+
+    private static async Task<Position> AppendAsync(PostgresMessageLog log, ChannelId channel, Position head)
+    {
+        var result = await log.AppendAsync(Request(channel, head, "a"));
+        Assert.Equal(AppendStatus.Appended, result.Status);
+        return result.Head;
+    }
+
+    private static AppendRequest Request(ChannelId channel, Position head, string text, bool raw = false) => new()
+    {
+        Channel = channel,
+        ExpectedHead = head,
+        Messages = [new Message { Offset = head.Offset + 1, At = 1, Payload = Payload.Json(Encoding.UTF8.GetBytes(raw ? text : $"\"{text}\"")) }],
+        KeyWindow = TimeSpan.FromHours(1),
+    };
+}

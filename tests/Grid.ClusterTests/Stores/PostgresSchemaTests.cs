@@ -1,0 +1,160 @@
+using Grid.Server.Hosting;
+using Grid.Server.Log.Postgres;
+using Grid.Server.Tenancy;
+using Grid.Testing;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
+
+namespace Grid.ClusterTests.Stores;
+
+/// <summary>The schema makes and migrates itself, whoever comes first, and says what keeps it from that.</summary>
+public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture<PostgresFixture>
+{
+    [Fact]
+    public async Task Silos_that_start_at_once_make_it_together()
+    {
+        var connectionString = await fixture.Server.CreateDatabaseAsync();
+        var databases = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => Task.Run(() => Postgres.OpenAsync(connectionString))));
+        var applied = await CountAsync(databases[0], "select count(*) from schema_version");
+        Assert.Equal(SchemaScript.Embedded().Count, applied);
+
+        // All have one epoch and one set of secrets.
+        var secrets = databases.Select(d => Convert.ToHexString(new PostgresSecrets(d).GetOrCreate(SecretNames.Resume))).ToArray();
+        Assert.Single(secrets.Distinct());
+        Assert.Equal(64, secrets[0].Length);
+        Assert.NotEqual(secrets[0], Convert.ToHexString(new PostgresSecrets(databases[1]).GetOrCreate(SecretNames.ApiKeys)));
+        await databases[0].OpenAsync(CancellationToken.None);
+        foreach (var database in databases) await database.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Secrets_made_at_once_are_one()
+    {
+        await using var database = await Postgres.OpenAsync(await fixture.Server.CreateDatabaseAsync());
+        var secrets = new PostgresSecrets(database);
+        var made = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Convert.ToHexString(secrets.GetOrCreate("new")))));
+        Assert.Single(made.Distinct());
+    }
+
+    [Fact]
+    public async Task A_newer_schema_is_used_only_when_it_says_so()
+    {
+        var connectionString = await fixture.Server.CreateDatabaseAsync();
+        await using var database = await Postgres.OpenAsync(connectionString);
+        var own = SchemaScript.Embedded()[^1].Version;
+        await ExecuteAsync(database, $"insert into schema_version (version, compatible, name) values ({own + 1}, {own}, 'newer')");
+        await database.OpenAsync(CancellationToken.None);
+
+        await ExecuteAsync(database, $"insert into schema_version (version, compatible, name) values ({own + 2}, {own + 1}, 'newest')");
+        var refused = await Assert.ThrowsAsync<GridStartupException>(() => database.OpenAsync(CancellationToken.None));
+        Assert.Contains("newer Grid", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_script_that_fails_leaves_nothing_behind()
+    {
+        var connectionString = await fixture.Server.CreateDatabaseAsync();
+        await using var source = NpgsqlDataSource.Create(PostgresConnectionString.ForLog(connectionString));
+        var schema = new PostgresSchema(source, "the database", NullLogger<PostgresSchema>.Instance)
+        {
+            Scripts = [new(1, 1, "0001_good.sql", "create table good (n int)"), new(2, 1, "0002_bad.sql", "create table half (n int); select 1 / 0")],
+        };
+        await Assert.ThrowsAsync<GridStartupException>(() => schema.MigrateAsync(CancellationToken.None));
+        await using var command = source.CreateCommand("select to_regclass('good') is not null, to_regclass('half') is null, max(version) from schema_version");
+        await using var rows = await command.ExecuteReaderAsync();
+        Assert.True(await rows.ReadAsync());
+        Assert.True(rows.GetBoolean(0) && rows.GetBoolean(1));
+        Assert.Equal(1, rows.GetInt32(2));
+    }
+
+    [Fact]
+    public async Task A_server_that_stays_away_is_named_without_its_password()
+    {
+        var port = FreePort.Next();
+        var given = $"Host=127.0.0.1;Port={port};Username=grid;Password=Hidden-Word;Database=shop";
+        await using var source = NpgsqlDataSource.Create(PostgresConnectionString.ForLog(given));
+        var schema = new PostgresSchema(source, PostgresConnectionString.Describe(given), NullLogger<PostgresSchema>.Instance)
+        {
+            Patience = TimeSpan.FromSeconds(1),
+        };
+        var refused = await Assert.ThrowsAsync<GridStartupException>(() => schema.MigrateAsync(CancellationToken.None));
+        Assert.Contains($"PostgreSQL shop at 127.0.0.1:{port}", refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("Hidden-Word", refused.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_waiting_does_not_mend_is_said_at_once()
+    {
+        await using var database = new PostgresDatabase(
+            new GridClusterOptions { Postgres = fixture.Server.ConnectionString("missing") }, NullLoggerFactory.Instance);
+        using var deadline = TestDeadline.In(30);
+        var refused = await Assert.ThrowsAsync<GridStartupException>(() => database.OpenAsync(deadline.Token));
+        Assert.Contains("no such database", refused.Message, StringComparison.Ordinal);
+
+        var unreadable = Assert.Throws<GridStartupException>(() => PostgresConnectionString.ForLog("Host=x;Pasword=Hidden-Word"));
+        Assert.DoesNotContain("Hidden-Word", unreadable.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_server_that_is_late_is_waited_for()
+    {
+        await using var server = await Grid.Testing.Servers.PostgresServer.StartNewAsync(fsync: false);
+        await server.StopAsync();
+        await using var database = new PostgresDatabase(
+            new GridClusterOptions { Postgres = server.ConnectionString() }, NullLoggerFactory.Instance);
+        var opening = database.OpenAsync(CancellationToken.None);
+        await server.StartAsync();
+        await opening;
+        Assert.True(await database.IsUsableAsync(CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task Commits_are_synced_whatever_the_default_is()
+    {
+        var connectionString = await fixture.Server.CreateDatabaseAsync();
+        var name = new NpgsqlConnectionStringBuilder(connectionString).Database!;
+        await fixture.Server.ExecuteAsync($"alter database {name} set synchronous_commit = off");
+        await using var database = await Postgres.OpenAsync(connectionString);
+        await using var command = database.Source.CreateCommand("show synchronous_commit");
+        Assert.Equal("on", await command.ExecuteScalarAsync());
+    }
+
+    [Fact]
+    public async Task What_the_operator_gave_stands()
+    {
+        var own = new NpgsqlConnectionStringBuilder(PostgresConnectionString.ForLog(
+            "Host=db;Search Path=other;Command Timeout=9;Maximum Pool Size=7;Application Name=shop;Options=-c work_mem=8MB"));
+        Assert.Equal((9, 7, "shop", "grid"), (own.CommandTimeout, own.MaxPoolSize, own.ApplicationName, own.SearchPath));
+        Assert.Equal("-c work_mem=8MB -c synchronous_commit=on", own.Options);
+        var plain = new NpgsqlConnectionStringBuilder(PostgresConnectionString.ForLog("Host=db"));
+        Assert.Equal((4, 20), (plain.CommandTimeout, plain.MaxPoolSize));
+        await Task.CompletedTask;
+    }
+
+    [Fact]
+    public async Task The_registered_parts_make_one_store()
+    {
+        var cluster = new GridClusterOptions { Postgres = await fixture.Server.CreateDatabaseAsync() };
+        var services = new ServiceCollection().AddLogging().AddOptions().AddGridPostgresStore(cluster);
+        await using var provider = services.BuildServiceProvider();
+        var store = provider.GetRequiredService<IGridStore>();
+        await store.OpenAsync(CancellationToken.None);
+        Assert.True(await store.Checks["postgres"](CancellationToken.None));
+        Assert.Contains(fixture.Server.Port.ToString(System.Globalization.CultureInfo.InvariantCulture), store.Description, StringComparison.Ordinal);
+        Assert.IsType<PostgresMessageLog>(provider.GetRequiredService<Grid.Server.Log.MessageLogs>().Durable);
+        Assert.NotNull(provider.GetRequiredService<Grid.Server.Log.RetentionSweeper>());
+    }
+
+    private static async Task<long> CountAsync(PostgresDatabase database, string sql)
+    {
+        await using var command = database.Source.CreateCommand(sql);
+        return (long)(await command.ExecuteScalarAsync())!;
+    }
+
+    private static async Task ExecuteAsync(PostgresDatabase database, string sql)
+    {
+        await using var command = database.Source.CreateCommand(sql);
+        await command.ExecuteNonQueryAsync();
+    }
+}
