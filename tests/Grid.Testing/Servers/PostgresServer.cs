@@ -7,7 +7,7 @@ namespace Grid.Testing.Servers;
 
 /// <summary>
 /// A real PostgreSQL server of its own, on a free port, in a temporary folder, that does not outlive the test process. Its programs
-/// (<c>initdb</c>, <c>postgres</c>) must be on the path. It refuses to run as root, so a test run as root starts it as the user
+/// (<c>initdb</c>, <c>postgres</c>) are found by <see cref="ServerPrograms"/>. It refuses to run as root, so a test run as root starts it as the user
 /// <c>postgres</c>, or <c>nobody</c> where there is none.
 /// </summary>
 public sealed class PostgresServer : IAsyncDisposable
@@ -142,14 +142,14 @@ public sealed class PostgresServer : IAsyncDisposable
     {
         if (RunAs is not null) await RunToolAsync("chown", asRoot: true, RunAs, _folder.Path).ConfigureAwait(false);
         await RunToolAsync(
-            "initdb", asRoot: false, "-D", _folder["data"], "-U", User, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+            ServerPrograms.Find("initdb", "postgresql"), asRoot: false, "-D", _folder["data"], "-U", User, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
             .ConfigureAwait(false);
     }
 
     private async Task<bool> TryStartAsync(TestDeadline deadline)
     {
         var info = Info(
-            "postgres",
+            ServerPrograms.Find("postgres", "postgresql"),
             ["-D", _folder["data"], "-h", Host, "-p", Port.ToString(CultureInfo.InvariantCulture), "-k", "", .. _settings.SelectMany(s => (string[])["-c", s])]);
         _process?.Dispose();
         _process = await StartToolAsync(info, RunAs).ConfigureAwait(false);

@@ -8,7 +8,7 @@ using Grid.Testing.Hosting;
 namespace Grid.Testing.Servers;
 
 /// <summary>
-/// A real <c>redis-server</c> from the PATH, on a free port of the loopback interface, with its data in a temporary folder. It can be
+/// A real <c>redis-server</c>, on a free port of the loopback interface, with its data in a temporary folder. It can be
 /// killed, stopped, paused and started again on the same port and data; it does not outlive this process.
 /// </summary>
 public sealed class RedisServer : IAsyncDisposable
@@ -70,7 +70,7 @@ public sealed class RedisServer : IAsyncDisposable
         if (IsRunning) throw new InvalidOperationException("The Redis server is running.");
         await _pump.ConfigureAwait(false);
         _process?.Dispose();
-        var info = new ProcessStartInfo("redis-server")
+        var info = new ProcessStartInfo(ServerPrograms.Find("redis-server", "redis-server"))
         {
             WorkingDirectory = _folder.Path,
             RedirectStandardOutput = true,

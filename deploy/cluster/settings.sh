@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# Part of deploy/cluster.sh: its settings and secrets, and what follows from them.
+
+declare -A defaults=(
+  [GRID_PORT]=8080 [GRID_SILO_HTTP_PORT]=8081 [GRID_SILO_PORT]=11111 [GRID_POSTGRES_PORT]=15432 [GRID_REDIS_PORT]=16379
+  [GRID_STATS_PORT]=8404 [GRID_DRAIN_NOTICE]=3 [GRID_DRAIN_SPAN]=5 [GRID_HOST_DIR]=""
+)
+declare -A setting=()
+dir=${GRID_CLUSTER_DIR:-$repo/artifacts/cluster}
+case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
+state=$dir/run       # Pids, settings, secrets, configurations; for the owner alone.
+logs=$dir/logs
+data=$dir/data
+
+saved() { [ -f "$state/settings" ] && sed -n "s|^$1=||p" "$state/settings" | head -n 1; }
+
+# What "up" kept wins while something runs: the processes were started with it.
+load_settings() {
+  local name kept
+  for name in "${!defaults[@]}"; do
+    kept=$(saved "$name" || true)
+    if [ -f "$state/settings" ] && any_running; then
+      if [ -n "${!name+set}" ] && [ "${!name}" != "$kept" ]; then
+        die "the cluster in $dir runs with $name=${kept:-(nothing)}, not ${!name}. Unset it, or say \"down\" first."
+      fi
+      setting[$name]=$kept
+    else
+      setting[$name]=${!name-${kept:-${defaults[$name]}}}
+    fi
+    case $name in
+      GRID_HOST_DIR) ;;
+      *) [[ ${setting[$name]} =~ ^[0-9]{1,5}$ ]] || die "$name is '${setting[$name]}', which is no number." ;;
+    esac
+  done
+}
+
+save_settings() {
+  local name
+  for name in "${!defaults[@]}"; do printf '%s=%s\n' "$name" "${setting[$name]}"; done | sort > "$state/settings"
+}
+
+# secret NAME: made at random when it is first asked for.
+secret() {
+  local file=$state/$1
+  if [ ! -s "$file" ]; then
+    od -An -N 24 -tx1 /dev/urandom | tr -d ' \n' > "$file.new"
+    mv "$file.new" "$file"
+  fi
+  cat "$file"
+}
+
+http_port() { echo $((setting[GRID_SILO_HTTP_PORT] + $1 - 1)); }
+silo_port() { echo $((setting[GRID_SILO_PORT] + $1 - 1)); }
+url() { echo "http://127.0.0.1:${setting[GRID_PORT]}"; }
+span() { printf '%02d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60)); }
+
+# What the host may need to stop: the notice, the span, and up to 25 s for what comes after.
+drain_limit() { echo $((setting[GRID_DRAIN_NOTICE] + setting[GRID_DRAIN_SPAN] + 25 + 10)); }
