@@ -4,6 +4,7 @@ using Grid.Server.Log.Postgres;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
 using Orleans.Configuration;
+using Orleans.Serialization;
 
 namespace Grid.Server.Hosting;
 
@@ -34,6 +35,13 @@ internal static class GridClustering
             // default, four times the timeout, makes it 12 s until a silo that hangs or is cut off is declared dead instead of 3.
             o.MaxProbeTimeout = cluster.ProbeTimeout;
             o.TableRefreshTimeout = TableRefresh;
+        });
+
+        // What a store's client throws travels to the silo that asked; an exception that cannot be written takes the reason with it.
+        silo.Services.Configure<ExceptionSerializationOptions>(o =>
+        {
+            o.SupportedNamespacePrefixes.Add("Npgsql");
+            o.SupportedNamespacePrefixes.Add("StackExchange.Redis");
         });
         silo.Services.AddSingleton<IFatalErrorHandler, SiloEnd>();
         silo.Services.AddHostedService<PauseWatch>();

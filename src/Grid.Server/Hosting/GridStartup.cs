@@ -10,12 +10,14 @@ namespace Grid.Server.Hosting;
 public sealed class GridStartup : IHostedLifecycleService
 {
     private readonly TenancyBootstrap _bootstrap;
+    private readonly ISecretStore _secrets;
     private readonly TaskCompletionSource<BootstrapResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Registers the readiness checks.</summary>
-    public GridStartup(TenancyBootstrap bootstrap, IReadiness readiness, IServiceProvider services)
+    public GridStartup(TenancyBootstrap bootstrap, ISecretStore secrets, IReadiness readiness, IServiceProvider services)
     {
         _bootstrap = bootstrap;
+        _secrets = secrets;
         var silos = services.GetRequiredService<ISiloStatusOracle>();
         readiness.Add("started", _ => ValueTask.FromResult(_done.Task.IsCompletedSuccessfully));
         readiness.Add("cluster", _ => ValueTask.FromResult(silos.CurrentStatus == SiloStatus.Active));
@@ -32,7 +34,12 @@ public sealed class GridStartup : IHostedLifecycleService
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <inheritdoc/>
-    public async Task StartedAsync(CancellationToken cancellationToken) => _done.SetResult(await _bootstrap.EnsureAsync());
+    public async Task StartedAsync(CancellationToken cancellationToken)
+    {
+        // Read now, so that no client's first hello waits for the store, or fails because it is away.
+        foreach (var name in (string[])[SecretNames.ApiKeys, SecretNames.Resume]) _secrets.GetOrCreate(name);
+        _done.SetResult(await _bootstrap.EnsureAsync());
+    }
 
     /// <inheritdoc/>
     public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;

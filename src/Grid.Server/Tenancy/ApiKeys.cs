@@ -16,7 +16,8 @@ internal sealed class ApiKeys(ISecretStore secrets)
     /// <summary>The longest key, in characters.</summary>
     public const int MaxLength = 200;
 
-    private readonly Lazy<byte[]> _secret = new(() => secrets.GetOrCreate(SecretNames.ApiKeys));
+    // A store that is away at the first use must not be remembered as the answer.
+    private readonly Lazy<byte[]> _secret = new(() => secrets.GetOrCreate(SecretNames.ApiKeys), LazyThreadSafetyMode.PublicationOnly);
 
     /// <summary>Makes a key: <c>gk_</c> and 32 random bytes.</summary>
     public static string Generate() => "gk_" + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));

@@ -18,7 +18,8 @@ internal sealed class ResumeTokens(ISecretStore secrets) : IResumeTokens
     private const byte Version = 1;
     private const int SignatureLength = 43;
 
-    private readonly Lazy<byte[]> _secret = new(() => secrets.GetOrCreate(SecretNames.Resume));
+    // A store that is away at the first use must not be remembered as the answer.
+    private readonly Lazy<byte[]> _secret = new(() => secrets.GetOrCreate(SecretNames.Resume), LazyThreadSafetyMode.PublicationOnly);
 
     /// <inheritdoc/>
     public string Issue(ResumeClaims claims)

@@ -55,7 +55,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
     private Task _publishing = Task.CompletedTask;
     private int _acknowledged;
 
-    public HistoryRecorder History { get; } = new() { ServersMayRetry = true };
+    public HistoryRecorder History { get; } = new() { IsDistributed = true };
 
     public IReadOnlyList<LoadPublisher> Publishers => _publishers;
 
@@ -181,8 +181,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
         foreach (var publisher in _publishers) publisher.Cut();
         foreach (var peer in _peers) await peer.DisposeAsync();
         await _publishing.ContinueWith(static t => t.Exception, TaskScheduler.Default);
-        foreach (var consumer in _consumers) await consumer.DisposeAsync();
-        foreach (var stream in _streams) await stream.DisposeAsync();
+        await Task.WhenAll(_consumers.Select(c => c.DisposeAsync().AsTask()).Concat(_streams.Select(s => s.DisposeAsync().AsTask())));
         foreach (var publisher in _publishers) publisher.Dispose();
         _stop.Dispose();
     }

@@ -151,7 +151,12 @@ internal sealed class Faults(TestCluster cluster, ChaosLog log, TimeSpan longest
         var member = true;
         while (log.Elapsed - began < span)
         {
-            if (member && !(member = await cluster.IsMemberAsync(silo))) log.Add($"{silo} was declared dead after {Seconds(log.Elapsed - began)}");
+            if (member && await cluster.IsMemberAsync(silo) == false)
+            {
+                member = false;
+                log.Add($"{silo} was declared dead after {Seconds(log.Elapsed - began)}");
+            }
+
             await Task.Delay(100);
         }
     }
@@ -164,7 +169,7 @@ internal sealed class Faults(TestCluster cluster, ChaosLog log, TimeSpan longest
     {
         using var deadline = new TestDeadline(Recovery);
         await deadline.UntilAsync(
-            async () => await cluster.IsMemberAsync(silo) && silo.Ready && silo.Host.IsRunning,
+            async () => await cluster.IsMemberAsync(silo) == true && silo.Ready && silo.Host.IsRunning,
             () => $"{silo} is a part of the cluster again, or a new one in its place is; it ended by itself {silo.Exits.Count - exitsBefore} times");
         var ended = silo.Exits.Skip(exitsBefore).ToList();
         log.Add($"{silo} is a part of the cluster{(ended.Count > 0 ? $"; it had ended by itself with {string.Join(", ", ended)}" : "")}");

@@ -17,6 +17,10 @@ internal static partial class LoggedErrors
         // Orleans says every failed attempt at membership, probing, connections and calls as an error.
         ("Orleans.", ""),
         ("Microsoft.Orleans.", ""),
+        ("Polly", "Source: 'Orleans."),
+
+        // So it does with a session that cannot be written while Redis is away, or after Redis has forgotten what it had.
+        ("Grid.Server.Sessions.PatientGrainStorage", ""),
 
         // The end of a silo that was declared dead is meant to be loud.
         ("Grid.Server.Hosting.SiloEnd", ""),

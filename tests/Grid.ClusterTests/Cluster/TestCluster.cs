@@ -145,14 +145,14 @@ internal sealed class TestCluster : IAsyncDisposable
                 var wanted = Running;
                 var ready = await Task.WhenAll(wanted.Select(IsReadyAsync));
                 var members = await MembersAsync();
-                seen = $"ready: {string.Join(", ", wanted.Where((_, i) => ready[i]))}; members: {string.Join(", ", members)}";
-                return ready.All(r => r) && members.Order().SequenceEqual(wanted.Select(Endpoint).Order());
+                seen = members is null ? "PostgreSQL is away" : $"ready: {string.Join(", ", wanted.Where((_, i) => ready[i]))}; members: {string.Join(", ", members)}";
+                return members is not null && ready.All(r => r) && members.Order().SequenceEqual(wanted.Select(Endpoint).Order());
             },
             () => $"all silos are ready and form one cluster; {seen}");
     }
 
-    /// <summary>Whether the membership table has a silo as a part of the cluster.</summary>
-    public async Task<bool> IsMemberAsync(TestSilo silo) => (await MembersAsync()).Contains(Endpoint(silo));
+    /// <summary>Whether the membership table has a silo as a part of the cluster; null when it cannot be read.</summary>
+    public async Task<bool?> IsMemberAsync(TestSilo silo) => (await MembersAsync())?.Contains(Endpoint(silo));
 
     /// <summary>The last lines of every silo, and of the servers, for failure messages.</summary>
     public string Tails(int count = 60)
@@ -250,7 +250,7 @@ internal sealed class TestCluster : IAsyncDisposable
         }
     }
 
-    private async Task<IReadOnlyList<string>> MembersAsync()
+    private async Task<IReadOnlyList<string>?> MembersAsync()
     {
         try
         {
@@ -264,7 +264,7 @@ internal sealed class TestCluster : IAsyncDisposable
         }
         catch (Npgsql.NpgsqlException)
         {
-            return [];
+            return null;
         }
     }
 }

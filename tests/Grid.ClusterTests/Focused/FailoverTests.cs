@@ -51,7 +51,7 @@ public class FailoverTests(SharedCluster shared, ITestOutputHelper output) : Foc
         // Once the silo's end is noticed, at most seconds after it; until then a publish to a channel that lived there is tried again.
         for (var i = 11; i <= 15; i++) await PublishedAsync(publisher, channel, $"{i}", $"k{i}");
         var cursors = new Dictionary<string, RawPosition> { [channel] = new(epoch, last.Offset) };
-        await using var second = await Silos[2].OpenAsync("second", new RawResume(first.Welcome!.Session, first.Welcome.ResumeToken, cursors));
+        await using var second = await ResumeAsync(Silos[2], new RawResume(first.Welcome!.Session, first.Welcome.ResumeToken, cursors));
         Assert.Equal("resumed", second.Welcome!.State);
         Assert.Equal(10, second.Welcome.Subscriptions[channel].Cursor);
         await second.MessageAsync(channel, 15);

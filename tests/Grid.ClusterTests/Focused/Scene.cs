@@ -11,7 +11,7 @@ internal sealed class Scene(string channel) : IAsyncDisposable
     /// <summary>The key of what a test publishes by itself to wake the channel.</summary>
     public const string WakeKey = "wake";
 
-    private readonly HistoryRecorder _history = new() { ServersMayRetry = true };
+    private readonly HistoryRecorder _history = new() { IsDistributed = true };
     private readonly List<LoadConsumer> _consumers = [];
     private readonly List<LoadPublisher> _publishers = [];
     private int _acknowledged;

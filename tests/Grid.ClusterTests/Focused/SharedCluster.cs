@@ -1,6 +1,7 @@
 using Grid.ClusterTests.Cluster;
 using Grid.Testing;
 using Grid.Testing.Hosting;
+using Grid.Testing.Wire;
 
 namespace Grid.ClusterTests.Focused;
 
@@ -62,6 +63,30 @@ public abstract class FocusedTest(SharedCluster shared) : IAsyncLifetime
         catch (Exception e)
         {
             throw new TestFailedException($"{e.Message}\n{Cluster.Tails(40)}", e);
+        }
+    }
+
+    /// <summary>
+    /// Resumes a session on a silo, trying again as a client does that is closed with 4003: a silo may not have noticed yet where the
+    /// session lives now, or that a store is back.
+    /// </summary>
+    internal static async Task<RawClient> ResumeAsync(TestSilo silo, RawResume resume)
+    {
+        using var deadline = TestDeadline.In(60);
+        while (true)
+        {
+            var client = await RawClient.ConnectAsync(silo.Address, new RawClientOptions { Token = silo.Host.ApiKey, Name = "resuming" });
+            try
+            {
+                await client.HelloAsync(resume);
+                return client;
+            }
+            catch (TestFailedException) when (!deadline.Passed)
+            {
+                var close = await client.ClosedAsync();
+                await client.DisposeAsync();
+                if (close.Code != 4003) throw;
+            }
         }
     }
 

@@ -77,7 +77,7 @@ public class StoreOutageTests(SharedCluster shared) : FocusedTest(shared)
         await Cluster.TogetherAsync();
         subscriber.Abort();
         var cursors = new Dictionary<string, RawPosition> { [channel] = new(epoch, 20) };
-        await using var again = await Silos[2].OpenAsync("again", new RawResume(subscriber.Welcome!.Session, subscriber.Welcome.ResumeToken, cursors));
+        await using var again = await ResumeAsync(Silos[2], new RawResume(subscriber.Welcome!.Session, subscriber.Welcome.ResumeToken, cursors));
         Assert.Equal("resumed", again.Welcome!.State);
         var last = await publisher.PublishAsync(channel, "21");
         await again.MessageAsync(channel, last.Offset);

@@ -78,6 +78,7 @@ internal sealed class ChannelJudge
             foreach (var record in publisher.OrderBy(p => p.Sequence))
             {
                 if (OffsetOf(record) is not { } offset) continue;
+                if (_history.IsDistributed && record.Acknowledgements.Count == 0) continue;
                 if (before is { } b && offset <= b.Offset)
                 {
                     Add(
@@ -118,7 +119,7 @@ internal sealed class ChannelJudge
             Add(ViolationKind.MissedDuplicate, record.Publisher, "the same key was accepted as new more than once", [record.ToString()]);
         }
 
-        if (!_history.ServersMayRetry && record.Attempts <= 1 && acks.Any(a => a.Duplicate))
+        if (!_history.IsDistributed && record.Attempts <= 1 && acks.Any(a => a.Duplicate))
         {
             Add(ViolationKind.FalseDuplicate, record.Publisher, "sent once, answered as duplicate", [record.ToString()]);
         }

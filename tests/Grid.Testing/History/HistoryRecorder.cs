@@ -13,10 +13,11 @@ public sealed class HistoryRecorder
     private readonly ConcurrentDictionary<string, StoredChannel> _stored = new(StringComparer.Ordinal);
 
     /// <summary>
-    /// Whether a server may itself have tried a publish again, since the part that stores it is another process whose answer can be
-    /// lost. Then a publish that its client sent once may be answered as a duplicate, of its own first try. Default: false.
+    /// Whether the part of the server that stores is another process than the one that answers. Then a publish that its client sent
+    /// once may be answered as a duplicate, of the server's own first try; and one whose outcome stayed unknown for good may be stored
+    /// at any later time, also after messages that were sent after it. Default: false.
     /// </summary>
-    public bool ServersMayRetry { get; init; }
+    public bool IsDistributed { get; init; }
 
     /// <summary>Every publish.</summary>
     public IReadOnlyCollection<PublishRecord> Publishes => [.. _publishes.Values];

@@ -31,6 +31,7 @@ public sealed partial class RawClient
     private async Task WatchAsync(TimeSpan silence)
     {
         using var timer = new PeriodicTimer(silence / 8);
+        _ = _closed.Task.ContinueWith(static (_, t) => ((PeriodicTimer)t!).Dispose(), timer, TaskScheduler.Default);
         var (seen, heard) = (0L, Environment.TickCount64);
         while (!_closed.Task.IsCompleted && await timer.WaitForNextTickAsync().ConfigureAwait(false))
         {

@@ -1,16 +1,20 @@
+using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using Grid.Server.Tenancy;
 using Npgsql;
 
 namespace Grid.Server.Log.Postgres;
 
-/// <summary>Keeps secrets in the database, where every silo of the cluster finds the same.</summary>
+/// <summary>Keeps secrets in the database, where every silo of the cluster finds the same. What was read once is not asked for again.</summary>
 internal sealed class PostgresSecrets(PostgresDatabase database) : ISecretStore
 {
     private const int Bytes = 32;
+    private readonly ConcurrentDictionary<string, byte[]> _known = new(StringComparer.Ordinal);
 
     /// <inheritdoc/>
-    public byte[] GetOrCreate(string name)
+    public byte[] GetOrCreate(string name) => _known.GetOrAdd(name, ReadOrCreate);
+
+    private byte[] ReadOrCreate(string name)
     {
         if (Read(name) is { } known) return known;
         using var command = database.Source.CreateCommand("insert into secrets (name, value) values ($1, $2) on conflict do nothing");
