@@ -12,6 +12,9 @@ namespace Grid.Benchmarks.Servers;
 /// </summary>
 internal sealed class GridCluster : IGridServer
 {
+    /// <summary>Counts the silos that the membership table calls dead (6 in Orleans' numbers).</summary>
+    public const string DeadSilos = "select count(*) from grid.orleansmembershiptable where status = 6";
+
     private readonly TestFolder _folder = new("bench");
     private readonly List<GridProcess> _silos = [];
     private PostgresServer? _postgres;
@@ -88,7 +91,10 @@ internal sealed class GridCluster : IGridServer
         };
 
     /// <summary>How many silos the membership table calls dead.</summary>
-    public async Task<long> CountDeadAsync() => await QueryAsync("select count(*) from orleansmembershiptable where status = 6");
+    public async Task<long> CountDeadAsync() => await QueryAsync(DeadSilos);
+
+    /// <summary>Starts to look for the next silo that is declared dead.</summary>
+    public DeathWatch WatchDeaths() => new(_database);
 
     /// <summary>How many connections the silos have to PostgreSQL.</summary>
     public async Task<long> CountConnectionsAsync() =>

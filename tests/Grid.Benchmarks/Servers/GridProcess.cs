@@ -17,9 +17,6 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>Where it listens for clients.</summary>
     public IPEndPoint Address { get; } = address;
 
-    /// <summary>Where other silos reach it, as they write it in their logs; empty for a server that is alone.</summary>
-    public string SiloPort => environment.GetValueOrDefault("Grid__SiloPort", "");
-
     /// <summary>Its process id; null before the start.</summary>
     public int? ProcessId => _process?.Id;
 
@@ -34,9 +31,6 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
 
     /// <summary>Whether it was killed on purpose and not started since.</summary>
     public bool Killed { get; private set; }
-
-    /// <summary>Told of each line that it prints, on any thread.</summary>
-    public Action<string>? OnLine { get; set; }
 
     private Uri Url => new($"http://{Address}");
 
@@ -69,7 +63,7 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>Starts the process, again on the same address and store; <see cref="WaitUntilReady"/> is the caller's.</summary>
     public void Launch()
     {
-        _process = ChildProcess.Start("dotnet", [HostPath(), "--urls", $"http://{Address}"], environment, folder, onLine: line => OnLine?.Invoke(line));
+        _process = ChildProcess.Start("dotnet", [HostPath(), "--urls", $"http://{Address}"], environment, folder);
         Killed = false;
     }
 
