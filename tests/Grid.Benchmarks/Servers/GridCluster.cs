@@ -38,6 +38,10 @@ internal sealed class GridCluster : IGridServer
 
     public string? Ending => _silos.Select((s, i) => s.Ending is { } ending ? $"silo {i} {ending}" : null).FirstOrDefault(e => e is not null);
 
+    /// <summary>Which silos ended, how, and what each logged as errors.</summary>
+    public string Faults => string.Join('\n', _silos.Select((s, i) => s.Killed ? $"silo {i}: killed"
+        : $"silo {i}: {(s.ExitCode is { } code ? $"ended with {code.ToString(CultureInfo.InvariantCulture)}" : "runs")}\n{s.Faults}"));
+
     /// <summary>Starts the stores and the silos, and waits until all may take traffic.</summary>
     public static GridCluster Start(Options options, int silos, params (string Name, string Value)[] settings)
     {

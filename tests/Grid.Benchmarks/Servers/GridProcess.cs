@@ -12,6 +12,8 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
 {
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(90);
 
+    private const int LinesOfFault = 8;
+
     private ChildProcess? _process;
 
     /// <summary>Where it listens for clients.</summary>
@@ -26,8 +28,15 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>Its exit code; null while it runs.</summary>
     public int? ExitCode => _process?.ExitCode;
 
-    /// <summary>What it printed last.</summary>
-    public string Output => _process?.Output ?? "";
+    /// <summary>What it logged as errors last, with the lines that follow each.</summary>
+    public string Faults
+    {
+        get
+        {
+            var lines = _process?.Output.Split('\n') ?? [];
+            return string.Join('\n', lines.Where((_, i) => lines[Math.Max(0, i - LinesOfFault)..(i + 1)].Any(IsFault)).TakeLast(5 * LinesOfFault));
+        }
+    }
 
     /// <summary>Whether it was killed on purpose and not started since.</summary>
     public bool Killed { get; private set; }
@@ -143,6 +152,9 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
             return null;
         }
     }
+
+    private static bool IsFault(string line) =>
+        line.StartsWith("fail: ", StringComparison.Ordinal) || line.StartsWith("crit: ", StringComparison.Ordinal) || line.StartsWith("Grid ends", StringComparison.Ordinal);
 
     public void Dispose()
     {
