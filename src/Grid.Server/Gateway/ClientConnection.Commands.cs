@@ -130,12 +130,11 @@ internal sealed partial class ClientConnection
     }
 
     private Task<SessionAttached> AttachAsync(bool resume, long tokenGeneration, Dictionary<string, Position> cursors) =>
-        Patience.CallAsync(
+        _services.Patience.CallAsync(
             () => _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}").AttachAsync(new SessionAttach
             {
                 User = User, Silo = _services.Silo, Resume = resume, TokenGeneration = tokenGeneration, Cursors = cursors,
             }),
-            _services.Time,
             Patience.ForClient);
 
     private async Task<(SubscriptionState? State, ServerFrame? Follows, Subscription? Subscription)> ResumeSubscriptionAsync(

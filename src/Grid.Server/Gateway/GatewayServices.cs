@@ -22,6 +22,7 @@ internal sealed class GatewayServices(
     ConnectionRegistry registry,
     GatewayMetrics metrics,
     WorkQueue work,
+    Patience patience,
     IOptions<GridOptions> options,
     TimeProvider time,
     ILoggerFactory loggers)
@@ -47,6 +48,8 @@ internal sealed class GatewayServices(
     public GatewayMetrics Metrics => metrics;
 
     public WorkQueue Work => work;
+
+    public Patience Patience => patience;
 
     public GridOptions Options { get; } = options.Value;
 

@@ -82,6 +82,7 @@ public static class GridSiloBuilderExtensions
         services.AddSingleton<RelayHub>();
         services.AddSingleton<ISiloRelays, SiloRelays>();
         services.AddSingleton(WorkQueue.Pool);
+        services.AddSingleton<Patience>();
         services.AddSingleton<SiloRelayClient>();
         services.AddSingleton<IGridDirectory, GridDirectory>();
         services.AddGrainService<SiloRelayService>();

@@ -4,19 +4,32 @@ namespace Grid.Server.Hosting;
 /// Repeats calls that a silo's end cut off, until the cluster has noticed it and the call finds the grain somewhere else. Only for
 /// calls that may be repeated. A store that is away is not waited for: its own client has tried already.
 /// </summary>
-internal static class Patience
+/// <remarks>
+/// When a silo dies, the calls of all its sessions fail at once, and each try that fails costs its silo a hundred times what one that
+/// succeeds does. So they wait for the news that the cluster has changed (<see cref="OnClusterChanged"/>) rather than ask again and
+/// again; the pauses between tries, which grow from 50 ms to 1 s, are for what no such news follows.
+/// </remarks>
+internal sealed class Patience(TimeProvider time)
 {
     /// <summary>How long a client's hello or subscribe is tried for: longer than a crashed silo takes to be noticed.</summary>
     public static readonly TimeSpan ForClient = TimeSpan.FromSeconds(8);
 
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
+
+    private TaskCompletionSource _changed = New();
+
+    /// <summary>A silo has gone: what failed because of it may succeed now.</summary>
+    public void OnClusterChanged() => Interlocked.Exchange(ref _changed, New()).SetResult();
 
     /// <summary>Calls until there is an answer; the last failure is thrown once <paramref name="limit"/> has passed.</summary>
-    public static async Task<T> CallAsync<T>(Func<Task<T>> call, TimeProvider time, TimeSpan limit)
+    public async Task<T> CallAsync<T>(Func<Task<T>> call, TimeSpan limit)
     {
         var started = time.GetTimestamp();
-        for (var attempt = 1; ; attempt++)
+        for (var pause = ShortestPause; ; pause = Longer(pause))
         {
+            // Taken before the call: news that comes while it fails counts.
+            var changed = Volatile.Read(ref _changed).Task;
             try
             {
                 return await call();
@@ -24,8 +37,24 @@ internal static class Patience
             catch (Exception e) when (Outage.Is(e) && !Outage.IsOfStore(e) && time.GetElapsedTime(started) < limit)
             {
             }
+            catch (OperationCanceledException e)
+            {
+                // Nobody cancels these calls: it is how a call ends that expired before a place for its grain was found.
+                if (time.GetElapsedTime(started) >= limit) throw new TimeoutException("The call expired before its grain was found.", e);
+            }
 
-            await Task.Delay(Pause * Math.Min(attempt, 10), time, CancellationToken.None);
+            await PauseAsync(pause, changed);
         }
     }
+
+    private async Task PauseAsync(TimeSpan pause, Task changed)
+    {
+        using var enough = new CancellationTokenSource();
+        await Task.WhenAny(Task.Delay(pause, time, enough.Token), changed);
+        enough.Cancel();
+    }
+
+    private static TimeSpan Longer(TimeSpan pause) => pause * 2 < LongestPause ? pause * 2 : LongestPause;
+
+    private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

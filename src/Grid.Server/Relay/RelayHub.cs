@@ -17,7 +17,7 @@ internal sealed partial class RelayHub(
     ILocalSiloDetails silo,
     RelayMetrics metrics,
     WorkQueue queue,
-    TimeProvider time,
+    Patience patience,
     ILogger<RelayHub> logger) : ISiloRelay
 {
     private readonly ConcurrentDictionary<ChannelId, LocalChannel> _channels = new();
@@ -163,8 +163,8 @@ internal sealed partial class RelayHub(
 
     private LocalChannel Make(ChannelId id) => new(id, policies.For(id.Name), reader, AttachAsync, metrics, queue);
 
-    private Task<ChannelHead> AttachAsync(ChannelId channel) => Patience.CallAsync(
-        () => grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress), time, Patience.ForClient);
+    private Task<ChannelHead> AttachAsync(ChannelId channel) => patience.CallAsync(
+        () => grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress), Patience.ForClient);
 
     [LoggerMessage(LogLevel.Warning, "Subscribers of {Channel} were served up to {Have}, but the log is at {Head}: attaching again")]
     private partial void LogBehind(ChannelId channel, Position have, long head);

@@ -1,3 +1,4 @@
+using Grid.Server.Hosting;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -5,9 +6,10 @@ namespace Grid.Server.Relay;
 
 /// <summary>
 /// Calls <see cref="RelayHub.SweepAsync"/> every few seconds, and sooner after the cluster has changed: that is when feeds are lost,
-/// since grains move and the directory changes hands.
+/// since grains move and the directory changes hands. It tells those who wait for the change, too.
 /// </summary>
-internal sealed partial class RelaySweeper(RelayHub hub, ISiloStatusOracle silos, TimeProvider time, ILogger<RelaySweeper> logger)
+internal sealed partial class RelaySweeper(
+    RelayHub hub, ISiloStatusOracle silos, Patience patience, TimeProvider time, ILogger<RelaySweeper> logger)
     : BackgroundService, ISiloStatusListener
 {
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
@@ -30,6 +32,7 @@ internal sealed partial class RelaySweeper(RelayHub hub, ISiloStatusOracle silos
     void ISiloStatusListener.SiloStatusChangeNotification(SiloAddress updatedSilo, SiloStatus status)
     {
         if (status is SiloStatus.Dead or SiloStatus.Active) Volatile.Write(ref _sinceChange, 0);
+        if (status is SiloStatus.Dead) patience.OnClusterChanged();
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)

@@ -118,7 +118,7 @@ internal static class Rig
     }
 
     /// <summary>Samples the server's stacks while it is measured; the file is for <c>perf report</c>.</summary>
-    private static ChildProcess Profile(IReadOnlyList<int> processes, string file, TimeSpan time)
+    public static ChildProcess Profile(IReadOnlyList<int> processes, string file, TimeSpan time)
     {
         string[] arguments =
         [

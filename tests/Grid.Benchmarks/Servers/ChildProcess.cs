@@ -26,10 +26,8 @@ internal sealed class ChildProcess : IDisposable
     private readonly Process _process;
     private readonly StringBuilder _output = new();
     private readonly bool _waitAtEnd;
-    private readonly Action<string>? _onLine;
 
-    private ChildProcess(Process process, bool waitAtEnd, Action<string>? onLine) =>
-        (_process, _waitAtEnd, _onLine) = (process, waitAtEnd, onLine);
+    private ChildProcess(Process process, bool waitAtEnd) => (_process, _waitAtEnd) = (process, waitAtEnd);
 
     /// <summary>Its process id.</summary>
     public int Id => _process.Id;
@@ -55,14 +53,12 @@ internal sealed class ChildProcess : IDisposable
     /// <param name="environment">What is added to its environment.</param>
     /// <param name="folder">Where it runs.</param>
     /// <param name="waitAtEnd">Whether it ends by itself, and is to be given some seconds for that.</param>
-    /// <param name="onLine">Told of each line that it prints, on any thread.</param>
     public static ChildProcess Start(
         string program,
         IEnumerable<string> arguments,
         IReadOnlyDictionary<string, string> environment,
         string folder,
-        bool waitAtEnd = false,
-        Action<string>? onLine = null)
+        bool waitAtEnd = false)
     {
         var info = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         if (File.Exists(Setpriv))
@@ -76,7 +72,7 @@ internal sealed class ChildProcess : IDisposable
         foreach (var (name, value) in environment) info.Environment[name] = value;
         var process = Process.Start(info) ?? throw new Net.BenchmarkException($"{program} did not start.");
         Running[process.Id] = process;
-        var child = new ChildProcess(process, waitAtEnd, onLine);
+        var child = new ChildProcess(process, waitAtEnd);
         process.OutputDataReceived += (_, line) => child.Keep(line.Data);
         process.ErrorDataReceived += (_, line) => child.Keep(line.Data);
         process.BeginOutputReadLine();
@@ -145,7 +141,6 @@ internal sealed class ChildProcess : IDisposable
     private void Keep(string? line)
     {
         if (line is null) return;
-        _onLine?.Invoke(line);
         lock (_output)
         {
             _output.AppendLine(line);

@@ -12,6 +12,9 @@ namespace Grid.Benchmarks.Servers;
 /// </summary>
 internal sealed class GridCluster : IGridServer
 {
+    /// <summary>Counts the silos that the membership table calls dead (6 in Orleans' numbers).</summary>
+    public const string DeadSilos = "select count(*) from grid.orleansmembershiptable where status = 6";
+
     private readonly TestFolder _folder = new("bench");
     private readonly List<GridProcess> _silos = [];
     private PostgresServer? _postgres;
@@ -34,6 +37,10 @@ internal sealed class GridCluster : IGridServer
     public IReadOnlyList<GridProcess> Processes => _silos;
 
     public string? Ending => _silos.Select((s, i) => s.Ending is { } ending ? $"silo {i} {ending}" : null).FirstOrDefault(e => e is not null);
+
+    /// <summary>Which silos ended, how, and what each logged as errors.</summary>
+    public string Faults => string.Join('\n', _silos.Select((s, i) => s.Killed ? $"silo {i}: killed"
+        : $"silo {i}: {(s.ExitCode is { } code ? $"ended with {code.ToString(CultureInfo.InvariantCulture)}" : "runs")}\n{s.Faults}"));
 
     /// <summary>Starts the stores and the silos, and waits until all may take traffic.</summary>
     public static GridCluster Start(Options options, int silos, params (string Name, string Value)[] settings)
@@ -88,7 +95,10 @@ internal sealed class GridCluster : IGridServer
         };
 
     /// <summary>How many silos the membership table calls dead.</summary>
-    public async Task<long> CountDeadAsync() => await QueryAsync("select count(*) from orleansmembershiptable where status = 6");
+    public async Task<long> CountDeadAsync() => await QueryAsync(DeadSilos);
+
+    /// <summary>Starts to look for the next silo that is declared dead.</summary>
+    public DeathWatch WatchDeaths() => new(_database);
 
     /// <summary>How many connections the silos have to PostgreSQL.</summary>
     public async Task<long> CountConnectionsAsync() =>

@@ -12,13 +12,12 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
 {
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(90);
 
+    private const int LinesOfFault = 8;
+
     private ChildProcess? _process;
 
     /// <summary>Where it listens for clients.</summary>
     public IPEndPoint Address { get; } = address;
-
-    /// <summary>Where other silos reach it, as they write it in their logs; empty for a server that is alone.</summary>
-    public string SiloPort => environment.GetValueOrDefault("Grid__SiloPort", "");
 
     /// <summary>Its process id; null before the start.</summary>
     public int? ProcessId => _process?.Id;
@@ -29,14 +28,18 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>Its exit code; null while it runs.</summary>
     public int? ExitCode => _process?.ExitCode;
 
-    /// <summary>What it printed last.</summary>
-    public string Output => _process?.Output ?? "";
+    /// <summary>What it logged as errors last, with the lines that follow each.</summary>
+    public string Faults
+    {
+        get
+        {
+            var lines = _process?.Output.Split('\n') ?? [];
+            return string.Join('\n', lines.Where((_, i) => lines[Math.Max(0, i - LinesOfFault)..(i + 1)].Any(IsFault)).TakeLast(5 * LinesOfFault));
+        }
+    }
 
     /// <summary>Whether it was killed on purpose and not started since.</summary>
     public bool Killed { get; private set; }
-
-    /// <summary>Told of each line that it prints, on any thread.</summary>
-    public Action<string>? OnLine { get; set; }
 
     private Uri Url => new($"http://{Address}");
 
@@ -69,7 +72,7 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>Starts the process, again on the same address and store; <see cref="WaitUntilReady"/> is the caller's.</summary>
     public void Launch()
     {
-        _process = ChildProcess.Start("dotnet", [HostPath(), "--urls", $"http://{Address}"], environment, folder, onLine: line => OnLine?.Invoke(line));
+        _process = ChildProcess.Start("dotnet", [HostPath(), "--urls", $"http://{Address}"], environment, folder);
         Killed = false;
     }
 
@@ -149,6 +152,9 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
             return null;
         }
     }
+
+    private static bool IsFault(string line) =>
+        line.StartsWith("fail: ", StringComparison.Ordinal) || line.StartsWith("crit: ", StringComparison.Ordinal) || line.StartsWith("Grid ends", StringComparison.Ordinal);
 
     public void Dispose()
     {

@@ -45,11 +45,12 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
             Policies);
         Reader = new ChannelReader(Grains, Logs, Policies);
         var queue = new WorkQueue(item => Post(static i => ((IThreadPoolWorkItem)i!).Execute(), item));
-        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), queue, Time, new SimLogger<RelayHub>(this));
+        var patience = new Patience(Time);
+        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), queue, patience, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
             Grains, Hub, new ChannelPublisher(Grains, Policies, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
-            Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), queue, Options, Time, this);
+            Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), queue, patience, Options, Time, this);
     }
 
     public SiloAddress SiloAddress { get; }
