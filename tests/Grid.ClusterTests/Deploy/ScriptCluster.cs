@@ -37,7 +37,7 @@ internal sealed class ScriptCluster : IAsyncDisposable
         };
         if (host is not null) _environment["GRID_HOST_DIR"] = host;
 
-        var info = new ProcessStartInfo("setsid", ["bash", "-c", "cat > /dev/null; \"$0\" down --wipe > /dev/null 2>&1; rmdir \"$1\"", Script, _folder.Path]) { RedirectStandardInput = true };
+        var info = new ProcessStartInfo("setsid", ["bash", "-c", "while read -r; do :; done; \"$0\" down --wipe > /dev/null 2>&1; rmdir \"$1\"", Script, _folder.Path]) { RedirectStandardInput = true };
         foreach (var (name, value) in _environment) info.Environment[name] = value;
         _watcher = Process.Start(info)!;
     }
