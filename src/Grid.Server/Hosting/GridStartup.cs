@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -9,6 +10,9 @@ namespace Grid.Server.Hosting;
 /// </summary>
 public sealed class GridStartup : IHostedLifecycleService
 {
+    private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
+
     private readonly TenancyBootstrap _bootstrap;
     private readonly ISecretStore _secrets;
     private readonly TaskCompletionSource<BootstrapResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -36,9 +40,27 @@ public sealed class GridStartup : IHostedLifecycleService
     /// <inheritdoc/>
     public async Task StartedAsync(CancellationToken cancellationToken)
     {
+        // A store that goes away in this moment is waited for, as it is before and after it.
+        var started = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                _done.SetResult(await PrepareAsync());
+                return;
+            }
+            catch (Exception e) when (Outage.Is(e) && Stopwatch.GetElapsedTime(started) < StorePatience)
+            {
+                await Task.Delay(Pause, cancellationToken);
+            }
+        }
+    }
+
+    private async Task<BootstrapResult> PrepareAsync()
+    {
         // Read now, so that no client's first hello waits for the store, or fails because it is away.
         foreach (var name in (string[])[SecretNames.ApiKeys, SecretNames.Resume]) _secrets.GetOrCreate(name);
-        _done.SetResult(await _bootstrap.EnsureAsync());
+        return await _bootstrap.EnsureAsync();
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using Grid.Abstractions;
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Log.Postgres;
@@ -11,7 +12,7 @@ namespace Grid.Server.Log.Postgres;
 /// After a failure the group's outcome is unknown, and all that waits fails with it rather than one by one after a timeout each. Until
 /// a probe finds the database well again, appends are refused at once.
 /// </remarks>
-internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAppender appender, TimeProvider time, ILogger logger)
+internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAppender appender, LogMetrics? metrics, TimeProvider time, ILogger logger)
 {
     /// <summary>The most of one group: it bounds the statement, and the time until its first append is answered.</summary>
     private const int MaxGroupAppends = 1_024;
@@ -161,12 +162,14 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
     /// <summary>Writes a group and answers it. Returns why the database is away, when it is; the group has been failed then.</summary>
     private async Task<LogUnavailableException?> WriteAsync(List<PostgresAppend> group)
     {
+        var started = time.GetTimestamp();
         for (var attempt = 1; ; attempt++)
         {
             try
             {
                 await appender.AppendAsync(group, _answers, time.GetUtcNow().ToUnixTimeMilliseconds());
                 Groups++;
+                Measure(group, started);
                 Answer(group);
                 return null;
             }
@@ -196,9 +199,25 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
             }
             catch (Exception e)
             {
+                metrics?.Group(0, group.Count, time.GetElapsedTime(started), stored: false);
                 return await FailAsync(group, e);
             }
         }
+    }
+
+    /// <summary>Before the answers: an append that has its answer may be in use again.</summary>
+    private void Measure(List<PostgresAppend> group, long started)
+    {
+        if (metrics is null) return;
+        var (messages, appends) = (0, 0);
+        for (var i = 0; i < group.Count; i++)
+        {
+            if (_answers[i].Status != AppendStatus.Appended) continue;
+            messages += group[i].Request.Messages.Count;
+            appends++;
+        }
+
+        metrics.Group(messages, appends, time.GetElapsedTime(started), stored: true);
     }
 
     private async Task<LogUnavailableException?> WriteSinglyAsync(List<PostgresAppend> group)

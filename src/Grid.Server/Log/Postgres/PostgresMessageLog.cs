@@ -1,6 +1,7 @@
 using System.Text;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.ObjectPool;
 using Npgsql;
@@ -29,12 +30,13 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
     private readonly DefaultObjectPool<PostgresAppend> _appends;
 
     public PostgresMessageLog(
-        PostgresDatabase database, NamespacePolicies policies, TimeProvider time, ILogger<PostgresMessageLog> logger, int lanes = DefaultLanes)
+        PostgresDatabase database, NamespacePolicies policies, TimeProvider time, ILogger<PostgresMessageLog> logger, int lanes = DefaultLanes,
+        LogMetrics? metrics = null)
     {
         (_database, _policies, _time) = (database, policies, time);
         _lanes = new PostgresLane[lanes];
         for (var i = 0; i < lanes; i++)
-            _lanes[i] = new PostgresLane(database, new PostgresAppender(database.Source, policies), time, logger);
+            _lanes[i] = new PostgresLane(database, new PostgresAppender(database.Source, policies), metrics, time, logger);
         _appends = new DefaultObjectPool<PostgresAppend>(new AppendPolicy(this), 4096);
     }
 

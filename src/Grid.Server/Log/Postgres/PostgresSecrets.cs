@@ -16,6 +16,18 @@ internal sealed class PostgresSecrets(PostgresDatabase database) : ISecretStore
 
     private byte[] ReadOrCreate(string name)
     {
+        try
+        {
+            return Ensure(name);
+        }
+        catch (NpgsqlException e)
+        {
+            throw PostgresDatabase.Unavailable(e);
+        }
+    }
+
+    private byte[] Ensure(string name)
+    {
         if (Read(name) is { } known) return known;
         using var command = database.Source.CreateCommand("insert into secrets (name, value) values ($1, $2) on conflict do nothing");
         command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = name });

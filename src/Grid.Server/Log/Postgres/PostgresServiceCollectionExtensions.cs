@@ -1,4 +1,5 @@
 using Grid.Server.Hosting;
+using Grid.Server.Telemetry;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -15,6 +16,7 @@ internal static class PostgresServiceCollectionExtensions
     public static IServiceCollection AddGridPostgresStore(this IServiceCollection services, GridClusterOptions cluster)
     {
         services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton<LogMetrics>();
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton(sp => new PostgresDatabase(cluster, sp.GetRequiredService<ILoggerFactory>()));
         services.AddSingleton<IGridStorePart>(sp => sp.GetRequiredService<PostgresDatabase>());
@@ -23,7 +25,8 @@ internal static class PostgresServiceCollectionExtensions
             sp.GetRequiredService<PostgresDatabase>(),
             sp.GetRequiredService<NamespacePolicies>(),
             sp.GetRequiredService<TimeProvider>(),
-            sp.GetRequiredService<ILogger<PostgresMessageLog>>()));
+            sp.GetRequiredService<ILogger<PostgresMessageLog>>(),
+            metrics: sp.GetRequiredService<LogMetrics>()));
         services.TryAddSingleton(sp => new MemoryMessageLog(
             sp.GetRequiredService<NamespacePolicies>(), sp.GetRequiredService<TimeProvider>()));
         services.TryAddSingleton(sp => new MessageLogs(
