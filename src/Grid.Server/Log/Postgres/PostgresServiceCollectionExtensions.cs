@@ -16,6 +16,7 @@ internal static class PostgresServiceCollectionExtensions
     public static IServiceCollection AddGridPostgresStore(this IServiceCollection services, GridClusterOptions cluster)
     {
         services.TryAddSingleton(TimeProvider.System);
+        services.AddMetrics();
         services.TryAddSingleton<LogMetrics>();
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton(sp => new PostgresDatabase(cluster, sp.GetRequiredService<ILoggerFactory>()));
