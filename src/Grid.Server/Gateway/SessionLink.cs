@@ -26,9 +26,6 @@ internal sealed partial class SessionLink(
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>No further attempt begins later than this after the first one did.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
-
     private readonly Lock _gate = new();
     private readonly List<LinkChange> _changes = [];
     private bool _checkpoint;
@@ -158,7 +155,7 @@ internal sealed partial class SessionLink(
                 // A silo that died, or an activation whose state another one changed, is replaced at once. A store that is away stays
                 // away for longer than a client should wait; but the last report of a socket that has gone has no other occasion.
                 var retry = Outage.Is(e) && (detach || !Outage.IsOfStore(e));
-                if (!retry || attempt == Attempts || time.GetElapsedTime(started) > Patience)
+                if (!retry || attempt == Attempts || time.GetElapsedTime(started) > Patience.ForClient)
                 {
                     var level = Outage.LevelOf(e);
                     LogUnreachable(level, connection.Session, e);

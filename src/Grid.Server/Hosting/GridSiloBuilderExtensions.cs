@@ -75,7 +75,6 @@ public static class GridSiloBuilderExtensions
         services.AddSingleton<IChannelPublisher>(s => s.GetRequiredService<ChannelPublisher>());
         services.AddSingleton<PublishMetrics>();
         services.AddSingleton<ChannelMetrics>();
-        services.TryAddSingleton<LogMetrics>();
 
         // Relay: what this silo listens to.
         services.AddSingleton<RelayMetrics>();

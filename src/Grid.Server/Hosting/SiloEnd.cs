@@ -30,7 +30,7 @@ internal sealed partial class SiloEnd(ILogger<SiloEnd> logger) : IFatalErrorHand
 
 /// <summary>
 /// Notices that the process did not run for a while (stopped, its machine suspended, starved) and asks the membership table at once
-/// whether it still belongs to the cluster, instead of at the next regular look, which may be a minute away.
+/// whether it still belongs to the cluster, instead of at the next regular look.
 /// </summary>
 internal sealed partial class PauseWatch(IClusterMembershipService membership, ILogger<PauseWatch> logger) : BackgroundService
 {

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Grid.Testing.Servers;
+using Grid.Testing;
 
 namespace Grid.ClusterTests.Deploy;
 

@@ -1,4 +1,5 @@
 using System.Xml.Linq;
+using Grid.Testing;
 
 namespace Grid.ClusterTests.Deploy;
 

@@ -99,14 +99,8 @@ public sealed class HostProcess : IAsyncDisposable
         if (Environment.GetEnvironmentVariable("GRID_HOST_DLL") is { Length: > 0 } given) return given;
         var relative = typeof(HostProcess).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
             .First(a => a.Key == "GridHostOutput").Value!;
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (!File.Exists(Path.Combine(folder.FullName, "Grid.sln"))) continue;
-            var path = Path.Combine(folder.FullName, relative);
-            return File.Exists(path) ? path : throw new TestFailedException($"The host is not built: {path} is missing.");
-        }
-
-        throw new TestFailedException("Grid.sln was not found above the tests' folder.");
+        var path = Repository.PathOf(relative);
+        return File.Exists(path) ? path : throw new TestFailedException($"The host is not built: {path} is missing.");
     }
 
     /// <summary>Starts the process, again if it ended, and waits until <c>/readyz</c> says that it may take traffic.</summary>

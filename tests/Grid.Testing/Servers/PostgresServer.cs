@@ -87,12 +87,9 @@ public sealed class PostgresServer : IAsyncDisposable
     {
         if (ProcessId is not null) return;
         using var deadline = new TestDeadline(Patience);
-        while (!await TryStartAsync(deadline).ConfigureAwait(false))
-        {
-            // After a kill its children hold the shared memory for a moment still, and it does not start beside them.
-            if (deadline.Passed) throw new TestFailedException($"PostgreSQL did not start.\n{Output.Tail()}");
-            await Task.Delay(50).ConfigureAwait(false);
-        }
+
+        // After a kill its children hold the shared memory for a moment still, and it does not start beside them.
+        await deadline.UntilAsync(() => TryStartAsync(deadline), () => $"PostgreSQL starts\n{Output.Tail()}").ConfigureAwait(false);
     }
 
     /// <summary>Stops it in order: transactions are rolled back, connections closed, all that is stored written to its files.</summary>
@@ -153,14 +150,11 @@ public sealed class PostgresServer : IAsyncDisposable
             ["-D", _folder["data"], "-h", Host, "-p", Port.ToString(CultureInfo.InvariantCulture), "-k", "", .. _settings.SelectMany(s => (string[])["-c", s])]);
         _process?.Dispose();
         _process = await StartToolAsync(info, RunAs).ConfigureAwait(false);
-        while (!await TakesConnectionsAsync().ConfigureAwait(false))
-        {
-            if (_process.HasExited) return false;
-            if (deadline.Passed) throw new TestFailedException($"PostgreSQL does not take connections.\n{Output.Tail()}");
-            await Task.Delay(20).ConfigureAwait(false);
-        }
-
-        return true;
+        var ready = false;
+        await deadline.UntilAsync(
+            async () => (ready = await TakesConnectionsAsync().ConfigureAwait(false)) || _process.HasExited,
+            () => $"PostgreSQL takes connections\n{Output.Tail()}").ConfigureAwait(false);
+        return ready;
     }
 
     private async Task<bool> TakesConnectionsAsync()

@@ -227,15 +227,6 @@ begin
 end
 $$;
 
--- Forgets messages up to and with an offset.
-create function trim_channel(_name text, _up_to bigint) returns void language sql as $$
-    update channels c
-    set oldest = least(_up_to, c.head) + 1,
-        total_before = case when _up_to >= c.head then c.total else greatest(c.total_before, coalesce(
-            (select m.total from messages m where m.channel = c.id and m.last <= _up_to order by m.last desc limit 1), 0)) end
-    where c.name = _name and c.oldest <= least(_up_to, c.head)
-$$;
-
 -- Forgets all of a channel, which gets another epoch.
 create function purge_channel(_name text, _epoch text) returns void language plpgsql as $$
 declare
@@ -362,6 +353,11 @@ begin
     from unnest(_ids, _cuts) with ordinality r(id, cut, i)
     where c.id = r.id and c.oldest <= least(r.cut, c.head);
 end
+$$;
+
+-- The same of one channel, by its name.
+create function trim_channel(_name text, _up_to bigint) returns void language sql as $$
+    select cut_channels(array[c.id], array[_up_to]) from channels c where c.name = _name
 $$;
 
 -- Deletes rows that were trimmed, of the channels of a page, but not those whose partition goes soon: by the bucket given for each

@@ -4,29 +4,6 @@ using Grid.Testing.Hosting;
 
 namespace Grid.ClusterTests.Deploy;
 
-/// <summary>The files of this repository.</summary>
-internal static class Repository
-{
-    /// <summary>Its folder.</summary>
-    public static string Root { get; } = FindRoot();
-
-    /// <summary>The full path of a file or folder.</summary>
-    public static string PathOf(string relative) => Path.Combine(Root, relative);
-
-    /// <summary>The text of a file.</summary>
-    public static string Read(string relative) => File.ReadAllText(PathOf(relative));
-
-    private static string FindRoot()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "Grid.sln"))) return folder.FullName;
-        }
-
-        throw new TestFailedException("Grid.sln was not found above the tests' folder.");
-    }
-}
-
 /// <summary>What a command did.</summary>
 internal sealed record CommandResult(string Command, int ExitCode, string Output, string Errors)
 {
