@@ -34,7 +34,6 @@ internal sealed partial class ChannelGrain(
 {
     private static readonly TimeSpan FeedRetryMin = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan FeedRetryMax = TimeSpan.FromSeconds(5);
-    private const long RetryAfterMs = 250;
     private const int ResyncAttempts = 5;
 
     private readonly RecentMessages _recent = new(maxMessages: 2048, maxBytes: 1024 * 1024);
@@ -53,7 +52,7 @@ internal sealed partial class ChannelGrain(
         // What this silo's memory still has of an ephemeral channel may be from before the grain lived elsewhere: offsets given there
         // must not come again under the same epoch.
         if (!logs.IsDurable(_channel)) await _log.PurgeAsync(_channel, cancellationToken);
-        var (head, lastAt) = await ReadEndAsync(cancellationToken);
+        var (head, lastAt) = await _log.GetEndAsync(_channel, cancellationToken);
         _sequencer = new ChannelSequencer(_channel, policies.For(_channel.Name).KeyWindow, head, lastAt);
 
         // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
@@ -106,7 +105,7 @@ internal sealed partial class ChannelGrain(
                 catch (LogUnavailableException e)
                 {
                     LogAppendFailed(_channel, e);
-                    _sequencer.RefusePending(RetryAfterMs);
+                    _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
                     continue;
                 }
 
@@ -120,7 +119,7 @@ internal sealed partial class ChannelGrain(
                 {
                     metrics.AppendFailed();
                     LogAppendFailed(_channel, e);
-                    _sequencer.OnUnknown(RetryAfterMs);
+                    _sequencer.OnUnknown(ChannelPublisher.RetryAfterMs);
                     await ResyncAsync();
                     continue;
                 }
@@ -129,7 +128,7 @@ internal sealed partial class ChannelGrain(
                 {
                     metrics.Overtaken();
                     LogOvertaken(_channel, _sequencer.Head.Head, result.Head.Offset);
-                    _sequencer.FailPending(new ChannelMovedException());
+                    _sequencer.FailPending(new ChannelMovedException(), ChannelPublisher.RetryAfterMs);
                     Leave();
                     return;
                 }
@@ -144,23 +143,14 @@ internal sealed partial class ChannelGrain(
         {
             // Nothing above should throw anything else; if it does, no caller may hang, and the next activation starts afresh.
             LogPumpFailed(_channel, e);
-            _sequencer.OnUnknown(RetryAfterMs);
-            _sequencer.RefusePending(RetryAfterMs);
+            _sequencer.OnUnknown(ChannelPublisher.RetryAfterMs);
+            _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
             Leave();
         }
         finally
         {
             _pumping = false;
         }
-    }
-
-    /// <summary>How far the log is, and the time stamp of its last message, below which no later one may fall; 0 for none.</summary>
-    private async Task<(ChannelHead Head, long LastAt)> ReadEndAsync(CancellationToken cancellationToken)
-    {
-        var head = await _log.GetHeadAsync(_channel, cancellationToken);
-        if (head.Head < head.Oldest) return (head, 0);
-        var last = await _log.ReadAsync(_channel, head.Head - 1, 1, cancellationToken: cancellationToken);
-        return (head, last.Messages is [var message, ..] ? message.At : 0);
     }
 
     /// <summary>After an append of unknown outcome: what the log says is true. Silos get what it stored from the log.</summary>
@@ -170,7 +160,7 @@ internal sealed partial class ChannelGrain(
         {
             try
             {
-                var (head, lastAt) = await ReadEndAsync(CancellationToken.None);
+                var (head, lastAt) = await _log.GetEndAsync(_channel);
                 _sequencer.Resync(head, lastAt);
                 _recent.Clear();
                 Feed();
@@ -178,13 +168,13 @@ internal sealed partial class ChannelGrain(
             }
             catch (LogUnavailableException) when (attempt < ResyncAttempts)
             {
-                _sequencer.RefusePending(RetryAfterMs);
+                _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
                 await Task.Delay(TimeSpan.FromMilliseconds(100 * attempt), time);
             }
             catch (LogUnavailableException)
             {
                 // Start afresh: the next activation reads the head before it accepts anything.
-                _sequencer.RefusePending(RetryAfterMs);
+                _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
                 Leave();
                 return;
             }

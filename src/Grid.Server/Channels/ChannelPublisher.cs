@@ -18,6 +18,12 @@ internal sealed partial class ChannelPublisher(
     /// </summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5.5);
 
+    /// <summary>
+    /// After how many milliseconds a publish of unknown outcome should come again. Until then a connection's later publishes to the
+    /// channel are refused (<see cref="Gateway.PublishLane"/>), so it is longer than most clients' way to the server and back.
+    /// </summary>
+    public const long RetryAfterMs = 500;
+
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     /// <summary>The grain to publish to, for who publishes often: finding it costs as much as a part of the call.</summary>
@@ -54,7 +60,7 @@ internal sealed partial class ChannelPublisher(
             if (!mayRetry || time.GetElapsedTime(started) > Patience)
             {
                 var refused = new PublishReceipt[batch.Drafts.Length];
-                Array.Fill(refused, PublishReceipt.Refused(ErrorCode.Unavailable, 250));
+                Array.Fill(refused, PublishReceipt.Refused(ErrorCode.Unavailable, RetryAfterMs));
                 metrics.Unavailable(refused, time.GetElapsedTime(started));
                 return refused;
             }

@@ -154,7 +154,8 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
 
     /// <summary>
     /// Takes an append's failure: its outcome is unknown, so its drafts are refused as unavailable (a retry with the same key finds
-    /// out), and the head must be read again by <see cref="Resync"/> before the next append.
+    /// out), and the head must be read again by <see cref="Resync"/> before the next append. What is left of the same calls is refused
+    /// too, or it could be stored before what it follows.
     /// </summary>
     public void OnUnknown(long retryAfterMs)
     {
@@ -162,7 +163,20 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
 
         // Should it be stored after all, what follows must not be stamped with an earlier time.
         if (_messages.Count > 0) _lastAt = _messages[^1].At;
-        foreach (var draft in _inFlight) draft.Resolve(PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs));
+        var unavailable = PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs);
+        foreach (var draft in _inFlight)
+        {
+            draft.Ticket.IsBroken = true;
+            draft.Resolve(unavailable);
+        }
+
+        while (_pending.First is { Value: { Ticket.IsBroken: true } rest })
+        {
+            if (_idempotent && rest.NeedsProbe) _toProbe--;
+            rest.Resolve(unavailable);
+            _pending.RemoveFirst();
+        }
+
         _inFlight.Clear();
         _messages = [];
     }
@@ -182,12 +196,12 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
     /// Fails every call that waits: this activation was overtaken, and nothing of what waits was stored. A call of which a part was
     /// stored before is not failed as a whole; the rest of it is refused as unavailable.
     /// </summary>
-    public void FailPending(Exception exception)
+    public void FailPending(Exception exception, long retryAfterMs)
     {
         foreach (var draft in _pending)
         {
             if (draft.Ticket.IsUntouched) draft.Ticket.Fail(exception);
-            else draft.Resolve(PublishReceipt.Refused(ErrorCode.Unavailable, 0));
+            else draft.Resolve(PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs));
         }
 
         _pending.Clear();

@@ -340,7 +340,7 @@ internal sealed partial class ClientConnection
             }
         }
 
-        return _lanes[channel] = new PublishLane(this, new ChannelId(Tenant, channel), _services.Publisher, _caller.User);
+        return _lanes[channel] = new PublishLane(this, new ChannelId(Tenant, channel), _services.Publisher, _caller.User, _services.Time);
     }
 
     private async ValueTask WaitForPublishRoomAsync()

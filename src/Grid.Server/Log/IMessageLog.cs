@@ -46,6 +46,18 @@ public interface IMessageLog
     /// <summary>Tells how far a channel reaches.</summary>
     ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Tells how far a channel reaches, and when its last message was sent. Between the two answers there may be an append: the time is
+    /// then the earlier one.
+    /// </summary>
+    async ValueTask<ChannelEnd> GetEndAsync(ChannelId channel, CancellationToken cancellationToken = default)
+    {
+        var head = await GetHeadAsync(channel, cancellationToken);
+        if (head.Head < head.Oldest) return new ChannelEnd(head, 0);
+        var last = await ReadAsync(channel, head.Head - 1, 1, cancellationToken: cancellationToken);
+        return new ChannelEnd(head, last.Messages is [var message, ..] ? message.At : 0);
+    }
+
     /// <summary>Tells how far many channels reach, in the order asked, in one round trip.</summary>
     ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default);
 
@@ -55,6 +67,13 @@ public interface IMessageLog
     /// <summary>Forgets all messages and keys of a channel and gives it a new epoch, which is returned.</summary>
     ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default);
 }
+
+/// <summary>Where the next message of a channel goes.</summary>
+/// <param name="Head">How far the channel reaches.</param>
+/// <param name="LastAt">
+/// The time of its last message, in Unix milliseconds, below which no later one may fall; 0 for none, or none that is kept.
+/// </param>
+public readonly record struct ChannelEnd(ChannelHead Head, long LastAt);
 
 /// <summary>Messages to store on one channel.</summary>
 public sealed class AppendRequest

@@ -107,6 +107,34 @@ public sealed class PostgresFenceTests(PostgresFixture fixture) : IClassFixture<
         Assert.All(await Task.WhenAll(appends), r => Assert.Equal(AppendStatus.Appended, r.Status));
     }
 
+    [Fact]
+    public async Task Questions_for_heads_that_wait_go_in_one_statement()
+    {
+        await using var database = await Postgres.OpenAsync(await fixture.Server.CreateDatabaseAsync());
+        await using var log = Postgres.Log(database);
+        var channels = Enumerable.Range(0, 500).Select(i => new ChannelId("t", $"room:{i}")).ToArray();
+        foreach (var (channel, i) in channels.Select((c, i) => (c, i)).Where(c => c.i % 7 == 0))
+            await log.AppendAsync(Request(channel, (await log.GetHeadAsync(channel)).Position, [.. Enumerable.Range(1, i + 1).Select(o => Text(o, "a"))]));
+        var before = log.HeadStatements;
+        await using var blocker = await database.Source.OpenConnectionAsync();
+        await using var transaction = await blocker.BeginTransactionAsync();
+        await using (var block = new Npgsql.NpgsqlCommand("lock table channels in access exclusive mode", blocker))
+            await block.ExecuteNonQueryAsync();
+
+        // The first fill the statements that may be on their way; the others wait for those, and then go together.
+        var asked = channels.Select(c => log.GetEndAsync(c).AsTask()).ToArray();
+        var many = log.GetHeadsAsync([channels[7], channels[1], channels[14]]).AsTask();
+        using var gone = new CancellationTokenSource();
+        var cancelled = log.GetHeadAsync(channels[0], gone.Token).AsTask();
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
+        await transaction.CommitAsync();
+        var ends = await Task.WhenAll(asked);
+        for (var i = 0; i < ends.Length; i++) Assert.Equal(i % 7 == 0 ? (i + 1, 1L) : (0, 0L), (ends[i].Head.Head, ends[i].LastAt));
+        Assert.Equal([8L, 0, 15], (await many).Select(h => h.Head));
+        Assert.InRange(log.HeadStatements - before, 1, 3);
+    }
+
     private static async Task<List<(ChannelId Channel, long Offset, string Text)>> WriteAsync(
         PostgresMessageLog log, ChannelId channel, string name, Random random)
     {

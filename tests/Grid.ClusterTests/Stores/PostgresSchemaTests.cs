@@ -1,4 +1,7 @@
+using Grid.Abstractions;
+using Grid.Protocol;
 using Grid.Server.Hosting;
+using Grid.Server.Log;
 using Grid.Server.Log.Postgres;
 using Grid.Server.Tenancy;
 using Grid.Testing;
@@ -35,6 +38,39 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         var secrets = new PostgresSecrets(database);
         var made = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Convert.ToHexString(secrets.GetOrCreate("new")))));
         Assert.Single(made.Distinct());
+    }
+
+    [Fact]
+    public async Task A_database_of_an_older_version_goes_on_with_all_that_it_holds()
+    {
+        var connectionString = await fixture.Server.CreateDatabaseAsync();
+        await using (var source = NpgsqlDataSource.Create(PostgresConnectionString.ForLog(connectionString)))
+        {
+            var old = new PostgresSchema(source, "the database", NullLogger<PostgresSchema>.Instance)
+            {
+                Scripts = [.. SchemaScript.Embedded().Where(s => s.Version <= 2)],
+            };
+            await old.MigrateAsync(CancellationToken.None);
+        }
+
+        // The statement of an append is the same in both.
+        var (channel, none) = (new ChannelId("t", "room:1"), new ChannelId("t", "room:2"));
+        await using var before = new PostgresDatabase(new GridClusterOptions { Postgres = connectionString }, NullLoggerFactory.Instance);
+        await using var oldLog = Postgres.Log(before);
+        var epoch = (await oldLog.ReadAsync(channel, 0, 1)).Head.Epoch;
+        var head = (await oldLog.AppendAsync(Request(channel, new Position(epoch, 0), at: 1000, count: 3))).Head;
+
+        await using var after = await Postgres.OpenAsync(connectionString);
+        await using var log = Postgres.Log(after);
+        Assert.Equal(new ChannelEnd(new ChannelHead(epoch, 1, 3), 1002), await log.GetEndAsync(channel));
+        Assert.Equal(new ChannelEnd(new ChannelHead(epoch, 1, 0), 0), await log.GetEndAsync(none));
+        head = (await log.AppendAsync(Request(channel, head, at: 2000, count: 2))).Head;
+        Assert.Equal(2001, (await log.GetEndAsync(channel)).LastAt);
+
+        // A silo that still runs the older program appends on.
+        Assert.Equal(AppendStatus.Appended, (await oldLog.AppendAsync(Request(channel, head, at: 3000, count: 1))).Status);
+        Assert.Equal(new ChannelEnd(new ChannelHead(epoch, 1, 6), 3000), await log.GetEndAsync(channel));
+        Assert.Equal(6, (await log.ReadAsync(channel, 0, 10)).Messages.Count);
     }
 
     [Fact]
@@ -145,6 +181,14 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         Assert.IsType<PostgresMessageLog>(provider.GetRequiredService<Grid.Server.Log.MessageLogs>().Durable);
         Assert.NotNull(provider.GetRequiredService<Grid.Server.Log.RetentionSweeper>());
     }
+
+    private static AppendRequest Request(ChannelId channel, Position head, long at, int count) => new()
+    {
+        Channel = channel,
+        ExpectedHead = head,
+        Messages = [.. Enumerable.Range(0, count).Select(i => new Message { Offset = head.Offset + 1 + i, At = at + i, Payload = Payload.Json("1"u8.ToArray()) })],
+        KeyWindow = TimeSpan.Zero,
+    };
 
     private static async Task<long> CountAsync(PostgresDatabase database, string sql)
     {

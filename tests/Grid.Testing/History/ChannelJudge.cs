@@ -78,7 +78,6 @@ internal sealed class ChannelJudge
             foreach (var record in publisher.OrderBy(p => p.Sequence))
             {
                 if (OffsetOf(record) is not { } offset) continue;
-                if (_history.IsDistributed && record.Acknowledgements.Count == 0) continue;
                 if (before is { } b && offset <= b.Offset)
                 {
                     Add(

@@ -206,6 +206,19 @@ public abstract partial class MessageLogConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_end_tells_the_time_of_the_last_message()
+    {
+        var channel = Channel();
+        Assert.Equal(new ChannelEnd(await Log.GetHeadAsync(channel), 0), await Log.GetEndAsync(channel));
+        await AppendAsync(channel, "a", "b", "c");
+        var head = await Log.GetHeadAsync(channel);
+        var last = Assert.Single((await Log.ReadAsync(channel, 2, 10)).Messages);
+        Assert.Equal(new ChannelEnd(head, last.At), await Log.GetEndAsync(channel));
+        var purged = await Log.PurgeAsync(channel);
+        Assert.Equal(new ChannelEnd(purged, 0), await Log.GetEndAsync(channel));
+    }
+
+    [Fact]
     public async Task Names_that_are_prefixes_of_each_other_stay_apart()
     {
         string[] names = ["a", "a:", "a:b", "a:b:c", "a-", "A", "ab", new string('x', 200)];

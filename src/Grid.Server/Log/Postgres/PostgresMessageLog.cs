@@ -14,7 +14,8 @@ namespace Grid.Server.Log.Postgres;
 /// </summary>
 /// <remarks>
 /// <para>Nothing of a channel is remembered here, so nothing can be out of date. Appends go through <see cref="PostgresLane"/>s in
-/// groups, one transaction each; reads are one statement each, which sees one moment of the database.</para>
+/// groups, one transaction each; questions for heads share statements (<see cref="PostgresHeads"/>); reads of messages are one statement
+/// each, which sees one moment of the database.</para>
 /// </remarks>
 internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
 {
@@ -26,6 +27,7 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
     private readonly PostgresDatabase _database;
     private readonly NamespacePolicies _policies;
     private readonly TimeProvider _time;
+    private readonly PostgresHeads _heads;
     private readonly PostgresLane[] _lanes;
     private readonly DefaultObjectPool<PostgresAppend> _appends;
 
@@ -34,6 +36,7 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
         LogMetrics? metrics = null)
     {
         (_database, _policies, _time) = (database, policies, time);
+        _heads = new PostgresHeads(database);
         _lanes = new PostgresLane[lanes];
         for (var i = 0; i < lanes; i++)
             _lanes[i] = new PostgresLane(database, new PostgresAppender(database.Source, policies), metrics, time, logger);
@@ -51,6 +54,9 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
 
     /// <summary>Transactions that appended so far.</summary>
     public long Groups => _lanes.Sum(l => l.Groups);
+
+    /// <summary>Statements that asked for heads so far.</summary>
+    public long HeadStatements => _heads.Statements;
 
     /// <inheritdoc/>
     public ValueTask<AppendResult> AppendAsync(AppendRequest request, CancellationToken cancellationToken = default)
@@ -114,26 +120,17 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
 
     /// <inheritdoc/>
     public async ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken = default) =>
-        (await GetHeadsAsync([channel], cancellationToken))[0];
+        (await GetEndAsync(channel, cancellationToken)).Head;
+
+    /// <inheritdoc/>
+    public async ValueTask<ChannelEnd> GetEndAsync(ChannelId channel, CancellationToken cancellationToken = default) =>
+        (await _heads.AskAsync([channel], cancellationToken))[0];
 
     /// <inheritdoc/>
     public async ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (channels.Count == 0) return [];
-        return await _database.ReadAsync(
-            channels,
-            static async (channels, source, cancellation) =>
-            {
-                await using var command = source.CreateCommand("select o_index, o_epoch, o_oldest, o_head from heads($1)");
-                command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = [.. channels.Select(c => c.ToString())] });
-                var heads = new ChannelHead[channels.Count];
-                await using var rows = await command.ExecuteReaderAsync(cancellation);
-                while (await rows.ReadAsync(cancellation))
-                    heads[rows.GetInt32(0) - 1] = new ChannelHead(rows.GetString(1), rows.GetInt64(2), rows.GetInt64(3));
-                return heads;
-            },
-            cancellationToken);
+        return channels.Count == 0 ? [] : [.. (await _heads.AskAsync(channels, cancellationToken)).Select(e => e.Head)];
     }
 
     /// <inheritdoc/>
