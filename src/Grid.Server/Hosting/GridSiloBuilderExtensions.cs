@@ -46,6 +46,9 @@ public static class GridSiloBuilderExtensions
     /// </summary>
     public static ISiloBuilder AddGridCluster(this ISiloBuilder silo, GridClusterOptions cluster, Action<GridOptions>? configure = null)
     {
+        // Of each message for a silo that has died this says, with a stack trace, that it found no receiver: thousands in the moment
+        // in which sessions come back. Whoever called says what became of the call.
+        silo.Services.AddLogging(static logging => logging.AddFilter("Orleans.Messaging", LogLevel.Critical));
         silo.UseGridClustering(cluster);
         silo.Services.AddGridPostgresStore(cluster);
         silo.AddGridRedisSessions(cluster);

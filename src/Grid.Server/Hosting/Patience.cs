@@ -7,7 +7,8 @@ namespace Grid.Server.Hosting;
 /// <remarks>
 /// When a silo dies, the calls of all its sessions fail at once, and each try that fails costs its silo a hundred times what one that
 /// succeeds does. So they wait for the news that the cluster has changed (<see cref="OnClusterChanged"/>) rather than ask again and
-/// again; the pauses between tries, which grow from 50 ms to 1 s, are for what no such news follows.
+/// again. The pauses between tries, which grow from 50 ms to 1 s, are for what no such news follows, and longer the more calls wait:
+/// together these make no more than some hundred tries a second.
 /// </remarks>
 internal sealed class Patience(TimeProvider time)
 {
@@ -17,7 +18,13 @@ internal sealed class Patience(TimeProvider time)
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
+    /// <summary>What each call that waits adds to the pauses of all.</summary>
+    private static readonly TimeSpan PausePerWaiting = TimeSpan.FromMilliseconds(3);
+
+    private static readonly TimeSpan LongestCrowdedPause = TimeSpan.FromSeconds(3);
+
     private TaskCompletionSource _changed = New();
+    private int _waiting;
 
     /// <summary>A silo has gone: what failed because of it may succeed now.</summary>
     public void OnClusterChanged() => Interlocked.Exchange(ref _changed, New()).SetResult();
@@ -43,15 +50,21 @@ internal sealed class Patience(TimeProvider time)
                 if (time.GetElapsedTime(started) >= limit) throw new TimeoutException("The call expired before its grain was found.", e);
             }
 
-            await PauseAsync(pause, changed);
+            // What fails right after the news (others may not have heard it yet) is tried again as soon as what failed first.
+            if (await PauseAsync(pause, changed)) pause = ShortestPause / 2;
         }
     }
 
-    private async Task PauseAsync(TimeSpan pause, Task changed)
+    /// <summary>Waits; true: for the news.</summary>
+    private async Task<bool> PauseAsync(TimeSpan pause, Task changed)
     {
+        var crowded = Interlocked.Increment(ref _waiting) * PausePerWaiting;
+        if (crowded > LongestCrowdedPause) crowded = LongestCrowdedPause;
         using var enough = new CancellationTokenSource();
-        await Task.WhenAny(Task.Delay(pause, time, enough.Token), changed);
+        await Task.WhenAny(Task.Delay(crowded > pause ? crowded : pause, time, enough.Token), changed);
+        Interlocked.Decrement(ref _waiting);
         enough.Cancel();
+        return changed.IsCompleted;
     }
 
     private static TimeSpan Longer(TimeSpan pause) => pause * 2 < LongestPause ? pause * 2 : LongestPause;

@@ -61,6 +61,20 @@ public sealed class PatienceTests
     }
 
     [Fact]
+    public async Task The_more_calls_wait_the_longer_are_their_pauses()
+    {
+        var patience = new Patience(_time);
+        var calls = Enumerable.Range(0, 500).Select(_ => CallAsync(patience, n => n <= 500 ? new TimeoutException() : null)).ToArray();
+        await _time.PausedAsync(500);
+        _time.Advance(TimeSpan.FromMilliseconds(150));
+        using (var deadline = TestDeadline.In(30)) await deadline.UntilAsync(() => _calls > 500, () => "those that came first try again");
+        Assert.InRange(_calls, 501, 560);
+        patience.OnClusterChanged();
+        await Task.WhenAll(calls).WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Equal(1000, _calls);
+    }
+
+    [Fact]
     public async Task It_ends()
     {
         var patience = new Patience(_time);
