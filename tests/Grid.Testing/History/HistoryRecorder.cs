@@ -14,8 +14,7 @@ public sealed class HistoryRecorder
 
     /// <summary>
     /// Whether the part of the server that stores is another process than the one that answers. Then a publish that its client sent
-    /// once may be answered as a duplicate, of the server's own first try; and one whose outcome stayed unknown for good may be stored
-    /// at any later time, also after messages that were sent after it. Default: false.
+    /// once may be answered as a duplicate, of the server's own first try. Default: false.
     /// </summary>
     public bool IsDistributed { get; init; }
 

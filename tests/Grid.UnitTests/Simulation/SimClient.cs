@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using Grid.Protocol;
 using ErrorCode = Grid.Protocol.ErrorCode;
@@ -15,36 +14,8 @@ internal enum CursorSource
     NoSession,
 }
 
-/// <summary>One publish: what was sent, and what became of it.</summary>
-internal sealed class SimPublish
-{
-    public required string Channel { get; init; }
-
-    public required int Number { get; init; }
-
-    public required string Text { get; init; }
-
-    public string? Key { get; init; }
-
-    public long? IfOffset { get; init; }
-
-    public bool MayRetry { get; init; }
-
-    public int Attempts { get; set; }
-
-    public long Request { get; set; }
-
-    public int Connection { get; set; }
-
-    public Position? Stored { get; set; }
-
-    public bool Conflict { get; set; }
-
-    public bool Done { get; set; }
-}
-
 /// <summary>A client that does what the SDKs do: pipelined publishes with keys, retries, cursors, acks, reconnects anywhere.</summary>
-internal sealed class SimClient : SimNode
+internal sealed partial class SimClient : SimNode
 {
     /// <summary>The most that passes, with faults on the way, until a session that the store lost is stored again.</summary>
     private const long ReportMicros = 12_000_000;
@@ -131,25 +102,6 @@ internal sealed class SimClient : SimNode
         }
     }
 
-    public void Publish(SimView view)
-    {
-        var number = Publishes.Count;
-        var text = string.Create(CultureInfo.InvariantCulture, $"{Name}-{number}");
-        var keyed = Scheduler.Happens(0.75);
-        var key = !keyed ? null : view.IsIdempotent ? text : FormattableString.Invariant($"about{Scheduler.Chance.Next(3)}");
-        var publish = new SimPublish
-        {
-            Channel = view.Channel,
-            Number = number,
-            Text = text,
-            Key = key,
-            MayRetry = key is not null && view.IsIdempotent,
-            IfOffset = Scheduler.Happens(0.1) && view.Cursor is { } cursor ? cursor.Offset : null,
-        };
-        Publishes.Add(publish);
-        if (Connected) Send(publish);
-    }
-
     /// <summary>Says goodbye in an orderly way, for good.</summary>
     public void Leave()
     {
@@ -230,7 +182,7 @@ internal sealed class SimClient : SimNode
                 _views[gap.Channel].Gap(gap);
                 break;
             case PublishedFrame published:
-                Published(published, connection);
+                Published(published);
                 break;
             case ErrorFrame error:
                 Failed(error);
@@ -258,13 +210,14 @@ internal sealed class SimClient : SimNode
             foreach (var view in _views.Values) view.SessionGone();
         }
 
-        foreach (var publish in Publishes.Where(p => !p.Done))
+        foreach (var publish in Publishes.Where(p => p.IsOpen && !p.MayRetry)) publish.Done = true;
+        foreach (var view in _views.Values)
         {
-            if (publish.Attempts == 0 || publish.MayRetry) Send(publish);
-            else publish.Done = true;
+            // What was refused, and overtaken by one that may have been stored, cannot be sent again in order.
+            GiveUpBefore(view.Channel, Publishes.LastOrDefault(p => p.Channel == view.Channel && p.IsOpen)?.Number ?? 0);
+            SendAll(view.Channel);
+            Align(view);
         }
-
-        foreach (var view in _views.Values) Align(view);
     }
 
     /// <summary>Asks for what is wanted and not so.</summary>
@@ -313,58 +266,11 @@ internal sealed class SimClient : SimNode
         _socket!.Send(new AckFrame { Cursors = cursors });
     }
 
-    private void Send(SimPublish publish)
-    {
-        publish.Attempts++;
-        (publish.Request, publish.Connection) = (++_request, _connection);
-        Trace($"-> publish {publish.Text} to {publish.Channel} as {_request} key {publish.Key} if {publish.IfOffset}");
-        _socket!.Send(new PublishFrame
-        {
-            Id = _request,
-            Channel = publish.Channel,
-            Payload = Payload.Json(Encoding.UTF8.GetBytes($"\"{publish.Text}\"")),
-            Key = publish.Key,
-            IfOffset = publish.IfOffset,
-        });
-    }
-
-    private void Published(PublishedFrame frame, int connection)
-    {
-        if (Publishes.FirstOrDefault(p => p.Request == frame.Id) is not { } publish)
-        {
-            Scheduler.Fail($"{Name}: an answer to nothing: {frame}");
-            return;
-        }
-
-        var position = new Position(frame.Epoch, frame.Offset);
-        (publish.Stored, publish.Done) = (position, true);
-        var stored = _views[publish.Channel].Record.Of(frame.Epoch).At(frame.Offset);
-        if (stored is null || Encoding.UTF8.GetString(stored.Payload.Bytes.Span) != $"\"{publish.Text}\"")
-            Scheduler.Fail($"{Name}: {publish.Text} was acknowledged at {position}, but is not stored there.");
-        if (publish.IfOffset is { } wanted && frame.Offset != wanted + 1)
-            Scheduler.Fail($"{Name}: {publish.Text} was to follow {wanted}, and is at {position}.");
-        if (publish.Attempts != 1) return;
-        foreach (var other in Publishes)
-        {
-            if (other.Channel != publish.Channel || other.Connection != connection || other.Attempts != 1) continue;
-            if (other.Stored is { } at && at.Epoch == frame.Epoch && other.Number < publish.Number && at.Offset >= frame.Offset)
-                Scheduler.Fail($"{Name}: {other.Text} was sent before {publish.Text}, and is stored behind it.");
-        }
-    }
-
     private void Failed(ErrorFrame error)
     {
         if (Publishes.FirstOrDefault(p => p.Request == error.Id && error.Id is not null) is { } publish)
         {
-            if (error.Code == ErrorCode.Unavailable && publish.MayRetry)
-            {
-                Again(() => Send(publish));
-                return;
-            }
-
-            publish.Done = true;
-            publish.Conflict = error.Code == ErrorCode.Conflict;
-            if (!publish.Conflict && error.Code != ErrorCode.Unavailable) Scheduler.Fail($"{Name}: {publish.Text} was refused: {error}");
+            NotPublished(publish, error);
         }
         else if (_views.Values.FirstOrDefault(v => v.PendingId == error.Id && error.Id is not null) is { } view)
         {
@@ -380,10 +286,10 @@ internal sealed class SimClient : SimNode
         }
     }
 
-    private void Again(Action action)
+    private void Again(Action action, long atLeastMicros = 10_000)
     {
         var connection = _connection;
-        Scheduler.In(Scheduler.Span(10_000, 500_000), this, () =>
+        Scheduler.In(atLeastMicros + Scheduler.Span(0, 490_000), this, () =>
         {
             if (Connected && connection == _connection) action();
         });

@@ -277,9 +277,23 @@ internal sealed class SimWorld
                 if (times > 1 && !(publish.MayRetry && view.Record.Epochs.Count > 1))
                     throw new SimulationException($"{publish.Text} is stored {times} times.");
             }
+
+            foreach (var view in client.Views.Where(v => v.Record.Epochs.Count == 1)) CheckOrder(client, view);
         }
 
         static string Text(Message message) => Encoding.UTF8.GetString(message.Payload.Bytes.Span)[1..^1];
+    }
+
+    /// <summary>What a client publishes stands in the order in which it was sent. (Without a key, an attempt that was refused may still be stored.)</summary>
+    private static void CheckOrder(SimClient client, SimView view)
+    {
+        SimPublish? before = null;
+        foreach (var publish in client.Publishes.Where(p => p.Channel == view.Channel && p is { Stored: not null, IfOffset: null }))
+        {
+            if (before is not null && before.Stored!.Value.Offset >= publish.Stored!.Value.Offset)
+                throw new SimulationException($"{before.Text} was sent before {publish.Text}, and is stored behind it.");
+            before = publish;
+        }
     }
 
     private void CheckNothingStays()
