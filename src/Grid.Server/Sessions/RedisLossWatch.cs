@@ -48,6 +48,7 @@ internal sealed partial class RedisLossWatch(
                 LogLost(count);
             }
 
+            if (marker.Eviction is { } policy && policy != _seen?.Eviction) LogEvicts(policy);
             (_seen, _returns) = (marker, returns);
         }
         catch (Exception e) when (Outage.Is(e))
@@ -69,6 +70,9 @@ internal sealed partial class RedisLossWatch(
 
     [LoggerMessage(LogLevel.Warning, "Redis was flushed, restarted or replaced: the sessions of {Count} sockets are reported again")]
     private partial void LogLost(int count);
+
+    [LoggerMessage(LogLevel.Warning, "Redis drops keys when its memory is full (maxmemory-policy {Policy}): sessions would seem to have expired. Set maxmemory-policy noeviction.")]
+    private partial void LogEvicts(string policy);
 
     [LoggerMessage(LogLevel.Error, "The watch on Redis had a fault; it goes on")]
     private partial void LogFailed(Exception exception);

@@ -41,6 +41,19 @@ public sealed class RedisSessionLossTests
         Assert.True(await two.Loss.MayHaveHappenedAsync(LongAgo / 2));
     }
 
+    [Fact]
+    public async Task A_policy_that_drops_keys_is_seen_where_there_is_a_limit_of_memory()
+    {
+        await using var server = await RedisServer.RunAsync();
+        using var redis = new RedisParts(server);
+        await server.CommandAsync("CONFIG", "SET", "maxmemory-policy", "volatile-lru");
+        Assert.Null((await redis.Loss.ReadAsync()).Eviction);
+        await server.CommandAsync("CONFIG", "SET", "maxmemory", "100mb");
+        Assert.Equal("volatile-lru", (await redis.Loss.ReadAsync()).Eviction);
+        await server.CommandAsync("CONFIG", "SET", "maxmemory-policy", "noeviction");
+        Assert.Null((await redis.Loss.ReadAsync()).Eviction);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
