@@ -18,11 +18,8 @@ internal sealed partial class ChannelPublisher(
     /// </summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5.5);
 
-    /// <summary>
-    /// After how many milliseconds a publish of unknown outcome should come again. Until then a connection's later publishes to the
-    /// channel are refused (<see cref="Gateway.PublishLane"/>), so it is longer than most clients' way to the server and back.
-    /// </summary>
-    public const long RetryAfterMs = 500;
+    /// <summary>After how many milliseconds a publish of unknown outcome should come again. Default: 250.</summary>
+    public const long RetryAfterMs = 250;
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 

@@ -22,6 +22,8 @@ namespace Grid.Server.Gateway;
 /// </remarks>
 internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGatewayConnection
 {
+    private static readonly TimeSpan PauseInReading = TimeSpan.FromMilliseconds(100);
+
     private readonly GatewayServices _services;
     private readonly SocketStream _stream;
     private readonly FrameReader _reader;
@@ -34,8 +36,11 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private readonly IPAddress? _address;
     private string? _presentedToken;
 
-    /// <summary>Where the session stood when it was taken up; null once all of it is among the subscriptions.</summary>
     private bool _welcomed;
+    private long _lastReadAt;
+    private long _readingSince;
+
+    /// <summary>Where the session stood when it was taken up; null once all of it is among the subscriptions.</summary>
     private Dictionary<string, Position>? _resuming;
     private bool _peerClosed;
 
@@ -65,6 +70,12 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         _reader = new FrameReader(
             socket, encoder.Codec.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary, services.Options.MaxFrameBytes);
     }
+
+    /// <summary>
+    /// Since when the socket is read without a longer pause: what comes soon after that may have been sent long before. A timestamp of
+    /// the services' clock.
+    /// </summary>
+    public long ReadingSince => Volatile.Read(ref _readingSince);
 
     /// <inheritdoc/>
     public string Tenant => _caller.Tenant;
@@ -148,7 +159,10 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             await _stream.Outbound.WaitForRoomAsync();
             await WaitForPublishRoomAsync();
             if (_link is not null) await _link.WaitForRoomAsync();
-            switch (await _reader.ReadAsync(CancellationToken.None))
+            if (_services.Time.GetElapsedTime(_lastReadAt) > PauseInReading) Volatile.Write(ref _readingSince, _services.Time.GetTimestamp());
+            var outcome = await _reader.ReadAsync(CancellationToken.None);
+            _lastReadAt = _services.Time.GetTimestamp();
+            switch (outcome)
             {
                 case ReadOutcome.Closed:
                     _peerClosed = true;

@@ -8,18 +8,23 @@ namespace Grid.Server.Gateway;
 /// client's pipelined publishes in order, and makes one call of many.
 /// </summary>
 /// <remarks>
-/// A publish that is answered as unavailable may come again, and what the client had sent behind it must not be stored before. So that
-/// is refused too: what waits here, and what arrives until the time has passed after which the client was told to try again.
+/// A publish with a key that is answered as unavailable will come again, and what the client had sent behind it must not be stored
+/// before. So that is refused too: what waits here, and what arrives, until the refused one is here again. Its client sends that after
+/// it has heard of the refusal, hence behind all that it had sent before. A client that does not send it again is refused for
+/// <see cref="HoldFor"/> in which its socket was read.
 /// </remarks>
 internal sealed class PublishLane(ClientConnection connection, ChannelId channel, ChannelPublisher publisher, string? from, TimeProvider time)
 {
+    /// <summary>How long a publish that was answered as unavailable is waited for: longer than clients take to send it again.</summary>
+    public static readonly TimeSpan HoldFor = TimeSpan.FromSeconds(2);
+
     private readonly Lock _gate = new();
     private readonly IChannelGrain _grain = publisher.GrainOf(channel);
     private List<MessageDraft> _drafts = [];
     private List<long?> _ids = [];
     private bool _busy;
-    private long _heldFrom;
-    private TimeSpan _held;
+    private string? _heldKey;
+    private long _heldSince;
 
     /// <summary>The channel.</summary>
     public ChannelId Channel => channel;
@@ -27,7 +32,7 @@ internal sealed class PublishLane(ClientConnection connection, ChannelId channel
     /// <summary>Whether nothing is on its way, waiting, or to be refused.</summary>
     public bool IsIdle
     {
-        get { lock (_gate) return !_busy && HeldMs() == 0; }
+        get { lock (_gate) return !_busy && !IsHeld(); }
     }
 
     /// <summary>Takes one draft; its answer, if <paramref name="id"/> asks for one, goes to the connection.</summary>
@@ -62,33 +67,44 @@ internal sealed class PublishLane(ClientConnection connection, ChannelId channel
                 (_drafts, _ids) = ([], []);
             }
 
-            if (HeldMs() is > 0 and var heldMs)
-            {
-                var refused = new PublishReceipt[drafts.Count];
-                Array.Fill(refused, PublishReceipt.Refused(ErrorCode.Unavailable, heldMs));
-                connection.OnPublished(channel, drafts, ids, refused);
-                continue;
-            }
+            if (IsHeld()) Refuse(drafts, ids);
+            if (drafts.Count == 0) continue;
 
             // The publisher answers every failure by a receipt, so this loop cannot end in between.
             var receipts = await publisher.PublishAsync(_grain, channel, new PublishBatch { Drafts = [.. drafts], From = from });
-            Hold(ids, receipts);
+            Hold(drafts, ids, receipts);
             connection.OnPublished(channel, drafts, ids, receipts);
         }
     }
 
-    /// <summary>Before the answers go out: from now on refuses, if one of them is unavailable and somebody hears of it.</summary>
-    private void Hold(List<long?> ids, PublishReceipt[] receipts)
+    /// <summary>Before the answers go out: if one of them is unavailable, nothing goes on until it is here again.</summary>
+    private void Hold(List<MessageDraft> drafts, List<long?> ids, PublishReceipt[] receipts)
     {
         for (var i = 0; i < receipts.Length; i++)
         {
-            if (receipts[i].Error != ErrorCode.Unavailable || ids[i] is null) continue;
-            (_heldFrom, _held) = (time.GetTimestamp(), TimeSpan.FromMilliseconds(receipts[i].RetryAfterMs ?? 0));
+            if (receipts[i].Error != ErrorCode.Unavailable || ids[i] is null || drafts[i].Key is null) continue;
+            (_heldKey, _heldSince) = (drafts[i].Key, time.GetTimestamp());
             return;
         }
     }
 
-    /// <summary>For how long publishes are refused yet, in milliseconds.</summary>
-    private long HeldMs() =>
-        _held == TimeSpan.Zero ? 0 : Math.Max(0, (long)Math.Ceiling((_held - time.GetElapsedTime(_heldFrom)).TotalMilliseconds));
+    private bool IsHeld()
+    {
+        if (_heldKey is not null && time.GetElapsedTime(Math.Max(_heldSince, connection.ReadingSince)) > HoldFor) _heldKey = null;
+        return _heldKey is not null;
+    }
+
+    /// <summary>Takes out, and answers, what comes before the publish that is waited for.</summary>
+    private void Refuse(List<MessageDraft> drafts, List<long?> ids)
+    {
+        var count = drafts.FindIndex(d => d.Key == _heldKey);
+        if (count >= 0) _heldKey = null;
+        else count = drafts.Count;
+        if (count == 0) return;
+        var receipts = new PublishReceipt[count];
+        Array.Fill(receipts, PublishReceipt.Refused(ErrorCode.Unavailable, ChannelPublisher.RetryAfterMs));
+        connection.OnPublished(channel, drafts.GetRange(0, count), ids.GetRange(0, count), receipts);
+        drafts.RemoveRange(0, count);
+        ids.RemoveRange(0, count);
+    }
 }

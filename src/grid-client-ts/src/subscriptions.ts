@@ -37,6 +37,11 @@ interface Entry {
   paused: boolean;
   readonly backoff: Backoff;
   readonly retry: Timer;
+  /**
+   * How far the stream of the connection of now has come. After a change of connections it may have to repeat what the last one
+   * brought while the new one said hello; the server does not know yet that this was delivered.
+   */
+  reached: number;
 }
 
 /** Room for a frame's own words when a list is cut to the frame limit. */
@@ -78,6 +83,7 @@ export class Subscriptions implements SubscriptionOwner {
       subscription,
       wire: 'off',
       paused: false,
+      reached: 0,
       backoff: new Backoff(retryMinMs, retryMaxMs, this.#options.random),
       retry: new Timer(this.#options.clock),
     };
@@ -136,7 +142,11 @@ export class Subscriptions implements SubscriptionOwner {
   message(frame: MessageFrame, size: number): void {
     const entry = this.#entries.get(frame.channel);
     // What is not live is of an older subscription, and on its way since before the server knew.
-    if (entry?.wire !== 'live' || !entry.subscription.acceptMessage(frame, size)) {
+    if (entry?.wire !== 'live') {
+      return;
+    }
+    entry.reached = frame.offset;
+    if (!entry.subscription.acceptMessage(frame, size)) {
       return;
     }
     const { queued, queuedBytes } = entry.subscription;
@@ -150,6 +160,7 @@ export class Subscriptions implements SubscriptionOwner {
   gap(frame: GapFrame): void {
     const entry = this.#entries.get(frame.channel);
     if (entry?.wire === 'live') {
+      entry.reached = frame.to;
       this.#announce(entry.subscription.acceptGap(frame));
     }
   }
@@ -201,8 +212,12 @@ export class Subscriptions implements SubscriptionOwner {
       const { processed, received, channel } = entry.subscription;
       // An acknowledgement names no epoch, so one of an epoch that is over must not be sent.
       if (entry.wire === 'live' && processed !== undefined && processed.epoch === received?.epoch) {
-        this.#dirty.delete(entry);
-        cursors[channel] = processed.offset;
+        if (processed.offset <= entry.reached) {
+          this.#dirty.delete(entry);
+        } else {
+          this.#flushSoon();
+        }
+        cursors[channel] = Math.min(processed.offset, entry.reached);
         size += utf8Length(channel) + 24;
         if (size > connection.maxFrameBytes - frameOverhead) {
           send();
@@ -284,6 +299,7 @@ export class Subscriptions implements SubscriptionOwner {
 
   #live(entry: Entry, epoch: string, cursor: number): void {
     entry.wire = 'live';
+    entry.reached = cursor;
     entry.backoff.reset();
     this.#announce(entry.subscription.startStream(epoch, cursor));
     // Stored from the first moment on, so that a page load before the first message misses nothing.

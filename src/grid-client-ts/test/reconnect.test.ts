@@ -301,6 +301,41 @@ test('goaway: the next connection is made before the old one is left, and nothin
   assert.equal(server.connections.length, 2);
 });
 
+test('goaway: what came during the change is acknowledged when the new connection has repeated it', async (t) => {
+  const server = await serve(t);
+  const clock = new ManualClock();
+  const client = await connected(t, server, { clock });
+  const seen = new Collector();
+  await client.subscribe('a', { from: 'start', onMessage: seen.add }).ready;
+  server.publish('a', 1);
+  await seen.count(1);
+  server.intercept = (connection, frame) => frame.type === 'hello' && connection.number === 2;
+  const draining = entered(client, 'draining');
+  server.last.send({ type: 'goaway', reason: 'drain', reconnectInMs: 10 });
+  await draining;
+  clock.advance(10);
+  await server.until(() => server.frames('hello').length === 2);
+  server.publish('a', 2, 3);
+  await seen.count(3);
+
+  // The answer to the second hello knows the cursor that stood in it; then come the others again.
+  const back = entered(client, 'connected');
+  server.last.send({
+    type: 'welcome', session: 's1', resumeToken: 'r1', state: 'resumed', resumeWindowMs: 300_000, heartbeatMs: 25_000,
+    maxFrameBytes: 65_536, subscriptions: [{ channel: 'a', epoch: 'e1', head: 3, cursor: 1 }],
+  });
+  await back;
+  await server.until(() => server.frames('ack').length === 1);
+  server.last.send({ type: 'message', channel: 'a', offset: 2, at: 1, data: 2 });
+  server.last.send({ type: 'message', channel: 'a', offset: 3, at: 1, data: 3 });
+  server.last.send({ type: 'message', channel: 'a', offset: 4, at: 1, data: 4 });
+  await seen.count(4);
+  clock.advance(1_000);
+  await server.until(() => server.frames('ack').length === 2);
+  assert.deepEqual(server.frames('ack').map((frame) => frame.cursors), [{ a: 1 }, { a: 4 }]);
+  assert.deepEqual(offsets(seen.items), [1, 2, 3, 4]);
+});
+
 test('goaway: a publish in flight at the change is stored once', async (t) => {
   const server = await serve(t);
   server.beforeSend = (connection, frame) => !(connection.number === 1 && frame.type === 'published');

@@ -39,6 +39,7 @@ export class Subscriptions {
             subscription,
             wire: 'off',
             paused: false,
+            reached: 0,
             backoff: new Backoff(retryMinMs, retryMaxMs, this.#options.random),
             retry: new Timer(this.#options.clock),
         };
@@ -94,7 +95,11 @@ export class Subscriptions {
     message(frame, size) {
         const entry = this.#entries.get(frame.channel);
         // What is not live is of an older subscription, and on its way since before the server knew.
-        if (entry?.wire !== 'live' || !entry.subscription.acceptMessage(frame, size)) {
+        if (entry?.wire !== 'live') {
+            return;
+        }
+        entry.reached = frame.offset;
+        if (!entry.subscription.acceptMessage(frame, size)) {
             return;
         }
         const { queued, queuedBytes } = entry.subscription;
@@ -107,6 +112,7 @@ export class Subscriptions {
     gap(frame) {
         const entry = this.#entries.get(frame.channel);
         if (entry?.wire === 'live') {
+            entry.reached = frame.to;
             this.#announce(entry.subscription.acceptGap(frame));
         }
     }
@@ -156,8 +162,13 @@ export class Subscriptions {
             const { processed, received, channel } = entry.subscription;
             // An acknowledgement names no epoch, so one of an epoch that is over must not be sent.
             if (entry.wire === 'live' && processed !== undefined && processed.epoch === received?.epoch) {
-                this.#dirty.delete(entry);
-                cursors[channel] = processed.offset;
+                if (processed.offset <= entry.reached) {
+                    this.#dirty.delete(entry);
+                }
+                else {
+                    this.#flushSoon();
+                }
+                cursors[channel] = Math.min(processed.offset, entry.reached);
                 size += utf8Length(channel) + 24;
                 if (size > connection.maxFrameBytes - frameOverhead) {
                     send();
@@ -234,6 +245,7 @@ export class Subscriptions {
     }
     #live(entry, epoch, cursor) {
         entry.wire = 'live';
+        entry.reached = cursor;
         entry.backoff.reset();
         this.#announce(entry.subscription.startStream(epoch, cursor));
         // Stored from the first moment on, so that a page load before the first message misses nothing.
