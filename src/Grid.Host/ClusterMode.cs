@@ -36,7 +36,7 @@ internal sealed class ClusterMode
         var cluster = new GridClusterOptions { Postgres = postgres!, Redis = redis!, AdvertisedAddress = configuration["Grid:AdvertisedAddress"] };
         if (configuration["Grid:ClusterId"] is { Length: > 0 } id) cluster.ClusterId = id;
         if (siloPort is { } port) cluster.SiloPort = port;
-        if (Port(configuration, "Grid:GatewayPort") is { } gateway) cluster.GatewayPort = gateway;
+        if (Port(configuration, "Grid:GatewayPort", least: 0) is { } gateway) cluster.GatewayPort = gateway;
         if (configuration["Grid:ProbeTimeout"] is { Length: > 0 } probe)
         {
             cluster.ProbeTimeout = TimeSpan.TryParse(probe, CultureInfo.InvariantCulture, out var timeout)
@@ -61,10 +61,10 @@ internal sealed class ClusterMode
         silo.AddGrid();
     }
 
-    private static int? Port(IConfiguration configuration, string key)
+    private static int? Port(IConfiguration configuration, string key, int least = 1)
     {
         if (configuration[key] is not { Length: > 0 } text) return null;
-        return int.TryParse(text, out var port) && port is > 0 and <= IPEndPoint.MaxPort
+        return int.TryParse(text, out var port) && port >= least && port <= IPEndPoint.MaxPort
             ? port : throw new GridStartupException($"{key.Replace(":", "__", StringComparison.Ordinal)} is '{text}', which is no port.");
     }
 

@@ -340,7 +340,8 @@ internal sealed partial class ClientConnection
             }
         }
 
-        return _lanes[channel] = new PublishLane(this, new ChannelId(Tenant, channel), _services.Publisher, _caller.User, _services.Time);
+        var holds = _services.Policies.For(channel).KeyWindow > TimeSpan.Zero;
+        return _lanes[channel] = new PublishLane(this, new ChannelId(Tenant, channel), _services.Publisher, _caller.User, holds, _services.Time);
     }
 
     private async ValueTask WaitForPublishRoomAsync()

@@ -13,10 +13,20 @@ namespace Grid.Server.Gateway;
 /// it has heard of the refusal, hence behind all that it had sent before. A client that does not send it again is refused for
 /// <see cref="HoldFor"/> in which its socket was read.
 /// </remarks>
-internal sealed class PublishLane(ClientConnection connection, ChannelId channel, ChannelPublisher publisher, string? from, TimeProvider time)
+/// <param name="connection">The connection.</param>
+/// <param name="channel">The channel.</param>
+/// <param name="publisher">Publishes.</param>
+/// <param name="from">Who, for the subscribers.</param>
+/// <param name="holds">Whether keys say which publish is which, so that one can be waited for.</param>
+/// <param name="time">The clock.</param>
+internal sealed class PublishLane(
+    ClientConnection connection, ChannelId channel, ChannelPublisher publisher, string? from, bool holds, TimeProvider time)
 {
     /// <summary>How long a publish that was answered as unavailable is waited for: longer than clients take to send it again.</summary>
     public static readonly TimeSpan HoldFor = TimeSpan.FromSeconds(2);
+
+    /// <summary>The same where the socket is hardly read, since other channels keep it full.</summary>
+    private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(10);
 
     private readonly Lock _gate = new();
     private readonly IChannelGrain _grain = publisher.GrainOf(channel);
@@ -80,7 +90,7 @@ internal sealed class PublishLane(ClientConnection connection, ChannelId channel
     /// <summary>Before the answers go out: if one of them is unavailable, nothing goes on until it is here again.</summary>
     private void Hold(List<MessageDraft> drafts, List<long?> ids, PublishReceipt[] receipts)
     {
-        for (var i = 0; i < receipts.Length; i++)
+        for (var i = 0; holds && i < receipts.Length; i++)
         {
             if (receipts[i].Error != ErrorCode.Unavailable || ids[i] is null || drafts[i].Key is null) continue;
             (_heldKey, _heldSince) = (drafts[i].Key, time.GetTimestamp());
@@ -90,7 +100,8 @@ internal sealed class PublishLane(ClientConnection connection, ChannelId channel
 
     private bool IsHeld()
     {
-        if (_heldKey is not null && time.GetElapsedTime(Math.Max(_heldSince, connection.ReadingSince)) > HoldFor) _heldKey = null;
+        if (_heldKey is not null && (time.GetElapsedTime(_heldSince) > LongestHold
+            || time.GetElapsedTime(Math.Max(_heldSince, connection.ReadingSince)) > HoldFor)) _heldKey = null;
         return _heldKey is not null;
     }
 

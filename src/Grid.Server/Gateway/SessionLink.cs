@@ -19,7 +19,8 @@ internal readonly record struct LinkChange(string Channel, Position? Cursor, Act
 internal sealed partial class SessionLink(
     ClientConnection connection, ISessionGrain grain, GatewayMetrics metrics, TimeProvider time, ILogger logger)
 {
-    private const int Attempts = 6;
+    /// <summary>Pauses grow by a tenth of a second: together they are longer than a crashed silo takes to be noticed.</summary>
+    private const int Attempts = 10;
 
     /// <summary>The most changes that wait or are on their way; past it the client is not read from.</summary>
     private const int MaxPending = 256;

@@ -25,7 +25,7 @@ internal static class GridClustering
     {
         Verify(cluster);
         silo.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = (cluster.ClusterId, "grid"));
-        silo.UseAdoNetClustering(o => (o.Invariant, o.ConnectionString) = (Invariant, PostgresConnectionString.ForOrleans(cluster.Postgres)));
+        silo.UseAdoNetClustering(o => (o.Invariant, o.ConnectionString) = (Invariant, PostgresConnectionString.ForMembership(cluster.Postgres)));
         silo.Configure<ClusterMembershipOptions>(o =>
         {
             o.ProbeTimeout = cluster.ProbeTimeout;

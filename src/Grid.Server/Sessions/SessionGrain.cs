@@ -32,8 +32,8 @@ internal sealed partial class SessionGrain(
     /// <summary>The name of the stored state.</summary>
     public const string StateName = "session";
 
-    /// <summary>How long a closed session's record keeps it from being taken up again by a resume token.</summary>
-    private static readonly TimeSpan Tombstone = TimeSpan.FromHours(24);
+    /// <summary>How long, at least, a closed session's record keeps it from being taken up again by a resume token.</summary>
+    private static readonly TimeSpan ShortestTombstone = TimeSpan.FromHours(24);
 
     private SessionMachine _machine = null!;
     private string _tenant = null!;
@@ -43,6 +43,8 @@ internal sealed partial class SessionGrain(
     private long NowMs => time.GetUtcNow().ToUnixTimeMilliseconds();
 
     private bool IsUnread => storage.Etag == PatientGrainStorage.Unread;
+
+    private TimeSpan TombstoneFor => options.Value.ResumeWindow > ShortestTombstone ? options.Value.ResumeWindow : ShortestTombstone;
 
     private long WindowMs => (long)options.Value.ResumeWindow.TotalMilliseconds;
 
@@ -117,7 +119,7 @@ internal sealed partial class SessionGrain(
         if (silo is not null) await FenceAsync(silo, storage.State.Generation, code);
         try
         {
-            await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + Tombstone));
+            await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + TombstoneFor));
             await storage.WriteStateAsync();
             return true;
         }

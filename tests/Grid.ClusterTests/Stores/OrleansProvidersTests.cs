@@ -184,7 +184,7 @@ public sealed class OrleansProvidersTests(PostgresFixture fixture) : IClassFixtu
             Options.Create(new AdoNetClusteringSiloOptions
             {
                 Invariant = GridClustering.Invariant,
-                ConnectionString = PostgresConnectionString.ForOrleans(connectionString),
+                ConnectionString = PostgresConnectionString.ForStorage(connectionString),
             }),
             NullLogger<AdoNetClusteringTable>.Instance);
         await table.InitializeMembershipTableAsync(true, CancellationToken.None);

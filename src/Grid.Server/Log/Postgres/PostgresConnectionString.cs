@@ -29,14 +29,22 @@ internal static class PostgresConnectionString
     });
 
     /// <summary>
-    /// The connection string for Orleans' providers. Their pool is their own and small: a burst of reads that takes all connections
-    /// of the log must not keep a silo from saying that it is alive.
+    /// The connection string for Orleans' grain storage, with a small pool of its own.
     /// </summary>
     /// <exception cref="GridStartupException">It is no connection string.</exception>
-    public static string ForOrleans(string given) => Build(given, b =>
+    public static string ForStorage(string given) => ForOrleans(given, "storage", PoolSize / 4);
+
+    /// <summary>
+    /// The connection string for Orleans' membership. Its pool is its own and small: a burst of reads that takes all connections of
+    /// others must not keep a silo from saying that it is alive.
+    /// </summary>
+    /// <exception cref="GridStartupException">It is no connection string.</exception>
+    public static string ForMembership(string given) => ForOrleans(given, "membership", 3);
+
+    private static string ForOrleans(string given, string use, int connections) => Build(given, b =>
     {
-        b.Builder.ApplicationName += " (Orleans)";
-        b.Builder.MaxPoolSize = Math.Max(b.Builder.MinPoolSize, PoolSize / 4);
+        b.Builder.ApplicationName += $" ({use})";
+        b.Builder.MaxPoolSize = Math.Max(b.Builder.MinPoolSize, connections);
     });
 
     /// <summary>Where the database is, without user or password: <c>PostgreSQL grid at db.example:5432</c>.</summary>

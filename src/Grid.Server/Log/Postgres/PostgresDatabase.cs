@@ -35,7 +35,11 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     {
         await using var command = Source.CreateCommand(
             "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'");
-        return await command.ExecuteScalarAsync(cancellationToken) is true;
+        if (await command.ExecuteScalarAsync(cancellationToken) is true) return true;
+
+        // A name may lead to another server by now, but connections that lie in the pool lead to the old one.
+        ClearPool();
+        return false;
     }
 
     /// <summary>
@@ -64,7 +68,11 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     /// <summary>After a failure: when the connections that lie in the pool may be dead too, they are closed instead of met one by one.</summary>
     public void NoteFailure(Exception e)
     {
-        if (!PostgresErrors.IsOfConnection(e)) return;
+        if (PostgresErrors.IsOfConnection(e)) ClearPool();
+    }
+
+    private void ClearPool()
+    {
         var now = Environment.TickCount64;
         var last = Interlocked.Read(ref _clearedAt);
         if (now - last < 100 || Interlocked.CompareExchange(ref _clearedAt, now, last) != last) return;

@@ -36,7 +36,9 @@ internal sealed class PostgresHeads(PostgresDatabase database)
             if (_running < MaxStatements)
             {
                 _running++;
-                _ = RunAsync();
+
+                // Not on the scheduler of the grain that happens to ask first: the others would take turns with it.
+                _ = Task.Run(RunAsync, CancellationToken.None);
             }
         }
 
@@ -46,8 +48,6 @@ internal sealed class PostgresHeads(PostgresDatabase database)
 
     private async Task RunAsync()
     {
-        // Not on the caller's thread: what comes with it, as in a burst of activations, goes into the first statement.
-        await Task.Yield();
         var asked = new List<Question>();
         while (Take(asked))
         {

@@ -256,9 +256,10 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         {
             await appender.DisposeAsync();
         }
-        catch (Exception e) when (PostgresErrors.IsOfDatabase(e))
+        catch (Exception e)
         {
-            // It was broken; it is gone either way.
+            // It was broken; it is gone either way. Whatever its client threw, the group waits for its answer.
+            LogDropped(logger, e);
         }
     }
 
@@ -307,10 +308,11 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
             {
                 if (await database.IsUsableAsync(CancellationToken.None)) break;
             }
-            catch (Exception e) when (PostgresErrors.IsOfDatabase(e))
+            catch (Exception e)
             {
+                // Of any type (a certificate that is being replaced, say): the lane must not end.
                 database.NoteFailure(e);
-                lock (_gate) _unavailable = PostgresErrors.Explain(e);
+                lock (_gate) _unavailable = PostgresErrors.IsOfDatabase(e) ? PostgresErrors.Explain(e) : $"PostgreSQL: {e.GetType().Name}";
             }
 
             lock (_gate)
@@ -330,6 +332,9 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
 
     [LoggerMessage(2, LogLevel.Information, "PostgreSQL takes appends again.")]
     private static partial void LogHealed(ILogger logger);
+
+    [LoggerMessage(4, LogLevel.Debug, "A connection that appends could not be closed in order.")]
+    private static partial void LogDropped(ILogger logger, Exception exception);
 
     [LoggerMessage(3, LogLevel.Debug, "A group of appends is tried again. {Reason}")]
     private static partial void LogRetry(ILogger logger, string reason);

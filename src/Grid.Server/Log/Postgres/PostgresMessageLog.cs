@@ -17,7 +17,7 @@ namespace Grid.Server.Log.Postgres;
 /// groups, one transaction each; questions for heads share statements (<see cref="PostgresHeads"/>); reads of messages are one statement
 /// each, which sees one moment of the database.</para>
 /// </remarks>
-internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
+internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDisposable
 {
     /// <summary>Connections that append at once: while one waits for its commit to be synced, another's statement runs.</summary>
     public const int DefaultLanes = 2;
@@ -168,6 +168,9 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable
 
     /// <summary>Ends after the groups on their way. The database is not closed: others use it too.</summary>
     public async ValueTask DisposeAsync() => await Task.WhenAll(_lanes.Select(l => l.StopAsync()));
+
+    /// <inheritdoc/>
+    public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     private static async Task<ChannelPage> ReadPageAsync(
         NpgsqlDataSource source, string channel, long after, int maxMessages, int maxBytes, CancellationToken cancellationToken)

@@ -26,13 +26,21 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
     /// <summary>About the most rows that one transaction deletes.</summary>
     private const int DeleteRows = 5_000;
 
-    /// <summary>Detaching a partition waits for all transactions before it, of which none is long; this is in seconds.</summary>
-    private const int DetachSeconds = 60;
+    /// <summary>The fewest channels of a page: after a statement that took too long, pages are smaller for a while.</summary>
+    private const int SmallestPage = 20;
+
+    /// <summary>
+    /// How long a statement may take, in seconds. One may have much to look through, and detaching a partition waits for all
+    /// transactions before it. It holds up no other.
+    /// </summary>
+    private const int StatementSeconds = 60;
 
     /// <summary>How long a partition outlives its hour: the silos' clocks differ.</summary>
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(10);
 
     private static readonly string[] Tables = ["messages", "keys"];
+
+    private int _page = Page;
 
     /// <summary>The most rows deleted by one sweep; the next goes on. Default: 2,000,000, some 70,000 a second at two sweeps a minute.</summary>
     public long MaxDeletes { get; init; } = 2_000_000;
@@ -67,6 +75,25 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
     {
         var now = log.Time.GetUtcNow().ToUnixTimeMilliseconds();
         await MakePartitionsAsync(connection, now, cancellationToken);
+        try
+        {
+            return await TrimAllAsync(connection, now, cancellationToken);
+        }
+        catch (NpgsqlException e) when (e.InnerException is TimeoutException && _page > SmallestPage)
+        {
+            // Much has gathered, as after a long stop. What a statement did before it was cut off is undone: smaller ones get on.
+            _page /= 4;
+            throw;
+        }
+        finally
+        {
+            // Whatever kept messages from being trimmed, what has expired with its partition can go.
+            if (connection.State == System.Data.ConnectionState.Open) await DropPartitionsAsync(connection, now, cancellationToken);
+        }
+    }
+
+    private async Task<SweepResult> TrimAllAsync(NpgsqlConnection connection, long now, CancellationToken cancellationToken)
+    {
         var limits = new Limits(log.Policies, now);
         var (channels, messages, deletes) = (0, 0L, MaxDeletes);
         for (long? after = 0; after is { } first;)
@@ -91,17 +118,17 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
             if (deleted < DeleteRows) break;
         }
 
-        await DropPartitionsAsync(connection, now, cancellationToken);
+        _page = Math.Min(_page * 2, Page);
         return new SweepResult(channels, messages, Keys: 0);
     }
 
-    private static async Task<(long? Last, int Channels, long Messages)> TrimAsync(
+    private async Task<(long? Last, int Channels, long Messages)> TrimAsync(
         NpgsqlConnection connection, long after, Limits limits, long now, CancellationToken cancellationToken)
     {
         await using var command = new NpgsqlCommand(
-            "select o_last, o_channels, o_messages from trim_channels($1, $2, $3, $4, $5, $6, $7)", connection);
+            "select o_last, o_channels, o_messages from trim_channels($1, $2, $3, $4, $5, $6, $7)", connection) { CommandTimeout = StatementSeconds };
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = after });
-        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = Page });
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = _page });
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = now });
         command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = limits.Names });
         command.Parameters.Add(new NpgsqlParameter<long?[]> { TypedValue = limits.Ages });
@@ -115,7 +142,7 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
     private static async Task<long> DeleteAsync(
         NpgsqlConnection connection, long after, long last, Limits limits, CancellationToken cancellationToken)
     {
-        await using var command = new NpgsqlCommand("select delete_trimmed($1, $2, $3, $4, $5)", connection);
+        await using var command = new NpgsqlCommand("select delete_trimmed($1, $2, $3, $4, $5)", connection) { CommandTimeout = StatementSeconds };
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = after });
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = last });
         command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = limits.Names });
@@ -175,7 +202,7 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
         long? after = 0;
         while (after is not null)
         {
-            await using var command = new NpgsqlCommand("select release_partition($1, $2, $3)", connection);
+            await using var command = new NpgsqlCommand("select release_partition($1, $2, $3)", connection) { CommandTimeout = StatementSeconds };
             command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = partition });
             command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = after.Value });
             command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = Page });
@@ -206,13 +233,13 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
 
     private static async Task<T> ScalarAsync<T>(NpgsqlConnection connection, FormattableString sql, CancellationToken cancellationToken)
     {
-        await using var command = new NpgsqlCommand(sql.ToString(CultureInfo.InvariantCulture), connection);
+        await using var command = new NpgsqlCommand(sql.ToString(CultureInfo.InvariantCulture), connection) { CommandTimeout = StatementSeconds };
         return (T)(await command.ExecuteScalarAsync(cancellationToken))!;
     }
 
     private static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken cancellationToken)
     {
-        await using var command = new NpgsqlCommand(sql, connection) { CommandTimeout = DetachSeconds };
+        await using var command = new NpgsqlCommand(sql, connection) { CommandTimeout = StatementSeconds };
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 

@@ -148,6 +148,9 @@ internal sealed partial class PostgresSchema(NpgsqlDataSource source, string des
     private async Task ApplyAsync(NpgsqlConnection connection, SchemaScript script, CancellationToken cancellationToken)
     {
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+
+        // A script that waits for a lock, behind a backup for example, makes all wait that come after it: rather try again.
+        await ExecuteAsync(connection, "set local lock_timeout = '2s'", cancellationToken);
         await ExecuteAsync(connection, script.Sql, cancellationToken);
         await using (var note = new NpgsqlCommand("insert into schema_version (version, compatible, name) values ($1, $2, $3)", connection))
         {

@@ -49,7 +49,7 @@ internal static class PostgresServiceCollectionExtensions
         services.AddAdoNetGrainStorage(StorageNames.Config, options => options.Configure<Serializer>((storage, serializer) =>
         {
             storage.Invariant = GridClustering.Invariant;
-            storage.ConnectionString = PostgresConnectionString.ForOrleans(cluster.Postgres);
+            storage.ConnectionString = PostgresConnectionString.ForStorage(cluster.Postgres);
             storage.GrainStorageSerializer = new OrleansGrainStorageSerializer(serializer);
         }));
 }
