@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Grid.Server.Hosting;
 using Microsoft.Extensions.Options;
 
@@ -12,9 +13,13 @@ internal static class HostRunner
     /// <summary>Exit code of a start that was refused (EX_CONFIG of sysexits.h).</summary>
     private const int Refused = 78;
 
+    /// <summary>Exit code of a start that may succeed another time (EX_TEMPFAIL of sysexits.h).</summary>
+    private const int TryAgain = 75;
+
     /// <summary>Builds and runs the application; returns the process's exit code.</summary>
     public static async Task<int> RunAsync(string[] args, Action<WebApplicationBuilder> configure, Action<WebApplication> map)
     {
+        var started = false;
         try
         {
             var builder = WebApplication.CreateBuilder(new WebApplicationOptions
@@ -28,7 +33,6 @@ internal static class HostRunner
             configure(builder);
 
             // What goes wrong at the start is said once, in plain words, below; not a second time with a stack trace.
-            var started = false;
             foreach (var category in (string[])["Microsoft.Extensions.Hosting.Internal.Host", "Microsoft.AspNetCore.Server.Kestrel"])
                 builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
             await using var app = builder.Build();
@@ -44,6 +48,17 @@ internal static class HostRunner
             await Console.Error.WriteLineAsync($"Grid cannot start: {reason}");
             return Refused;
         }
+        catch (Exception e) when (!started && Chain(e).OfType<DbException>().FirstOrDefault() is { } away)
+        {
+            // It was there a moment ago, when the store was opened; the silo that was about to join its cluster needs it too.
+            await Console.Error.WriteLineAsync($"Grid cannot start: the database went away meanwhile ({away.Message}). Start it again.");
+            return TryAgain;
+        }
+    }
+
+    private static IEnumerable<Exception> Chain(Exception? exception)
+    {
+        for (; exception is not null; exception = exception.InnerException) yield return exception;
     }
 
     private static string? Explain(Exception exception)

@@ -52,6 +52,9 @@ public sealed class RedisConnectionTests
     {
         await using var server = await RedisServer.RunAsync(password: "right");
         using var redis = new RedisParts(server.EndPoint + wrong);
+
+        // That it is not waited for shows in what is said: after this time it would be that there was no answer.
+        redis.Connection.StartPatience = TimeSpan.FromMinutes(2);
         var refusal = await Assert.ThrowsAsync<GridStartupException>(() => redis.Connection.OpenAsync(default));
         Assert.Contains("refuses the user or password", refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("hunter2", refusal.Message, StringComparison.Ordinal);
