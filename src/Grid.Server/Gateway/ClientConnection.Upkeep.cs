@@ -30,8 +30,11 @@ internal sealed partial class ClientConnection
 
         if (!_welcomed)
         {
-            if (now - _openedAt > _services.Options.HelloTimeout.TotalMilliseconds)
-                Close(CloseCode.Unauthorized, "No hello came in time.");
+            // That a hello is answered late is not its client's fault: it may come again.
+            var limit = _services.Options.HelloTimeout * (_helloCame ? 2 : 1);
+            if (now - _openedAt <= limit.TotalMilliseconds) return;
+            if (_helloCame) Close(CloseCode.ServerFault, "The session cannot be taken up right now; try again.");
+            else Close(CloseCode.Unauthorized, "No hello came in time.");
             return;
         }
 

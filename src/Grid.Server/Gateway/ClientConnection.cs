@@ -37,6 +37,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private string? _presentedToken;
 
     private bool _welcomed;
+    private volatile bool _helloCame;
     private long _lastReadAt;
     private long _readingSince;
 
@@ -213,6 +214,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
                 return false;
             }
 
+            _helloCame = true;
             var (caller, problem) = await AuthenticateAsync(hello.Token ?? _presentedToken);
             _presentedToken = null;
             if (caller is null)

@@ -11,7 +11,12 @@ public sealed class PatienceTests
     private int _calls;
 
     private Task<int> CallAsync(Patience patience, Func<int, Exception?> failure) => patience.CallAsync(
-        () => failure(++_calls) is { } e ? Task.FromException<int>(e) : Task.FromResult(_calls), TimeSpan.FromSeconds(8));
+        () =>
+        {
+            var call = Interlocked.Increment(ref _calls);
+            return failure(call) is { } e ? Task.FromException<int>(e) : Task.FromResult(call);
+        },
+        TimeSpan.FromSeconds(8));
 
     [Fact]
     public async Task What_succeeds_is_called_once()
