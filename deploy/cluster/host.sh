@@ -63,6 +63,9 @@ build_host() {
     -o "$target" -v quiet -nodeReuse:false 9>&- || die "the host could not be built."
   mv "$dir/host/.published" "$target/"
   ln -sfn "$target" "$dir/host/current"
-  # The one before stays for silos that still run it.
-  find "$dir/host" -mindepth 1 -maxdepth 1 -type d | sort | head -n -2 | xargs -r rm -rf
+  # The one before stays, and so does any that a silo still runs.
+  local old
+  while IFS= read -r -d '' old; do
+    grep -qsF -- "$old/" /proc/[0-9]*/cmdline || rm -rf -- "$old"
+  done < <(find "$(readlink -f "$dir/host")" -mindepth 1 -maxdepth 1 -type d -print0 | sort -z | head -z -n -2)
 }
