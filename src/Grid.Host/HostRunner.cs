@@ -63,7 +63,7 @@ internal static class HostRunner
 
     private static string? Explain(Exception exception)
     {
-        for (Exception? e = exception; e is not null; e = e.InnerException)
+        foreach (var e in Chain(exception))
         {
             switch (e)
             {

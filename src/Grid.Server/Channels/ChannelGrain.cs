@@ -105,7 +105,7 @@ internal sealed partial class ChannelGrain(
                 catch (LogUnavailableException e)
                 {
                     LogAppendFailed(_channel, e);
-                    _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
+                    _sequencer.RefusePending();
                     continue;
                 }
 
@@ -119,7 +119,7 @@ internal sealed partial class ChannelGrain(
                 {
                     metrics.AppendFailed();
                     LogAppendFailed(_channel, e);
-                    _sequencer.OnUnknown(ChannelPublisher.RetryAfterMs);
+                    _sequencer.OnUnknown();
                     await ResyncAsync();
                     continue;
                 }
@@ -128,7 +128,7 @@ internal sealed partial class ChannelGrain(
                 {
                     metrics.Overtaken();
                     LogOvertaken(_channel, _sequencer.Head.Head, result.Head.Offset);
-                    _sequencer.FailPending(new ChannelMovedException(), ChannelPublisher.RetryAfterMs);
+                    _sequencer.FailPending(new ChannelMovedException());
                     Leave();
                     return;
                 }
@@ -143,8 +143,8 @@ internal sealed partial class ChannelGrain(
         {
             // Nothing above should throw anything else; if it does, no caller may hang, and the next activation starts afresh.
             LogPumpFailed(_channel, e);
-            _sequencer.OnUnknown(ChannelPublisher.RetryAfterMs);
-            _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
+            _sequencer.OnUnknown();
+            _sequencer.RefusePending();
             Leave();
         }
         finally
@@ -168,13 +168,13 @@ internal sealed partial class ChannelGrain(
             }
             catch (LogUnavailableException) when (attempt < ResyncAttempts)
             {
-                _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
+                _sequencer.RefusePending();
                 await Task.Delay(TimeSpan.FromMilliseconds(100 * attempt), time);
             }
             catch (LogUnavailableException)
             {
                 // Start afresh: the next activation reads the head before it accepts anything.
-                _sequencer.RefusePending(ChannelPublisher.RetryAfterMs);
+                _sequencer.RefusePending();
                 Leave();
                 return;
             }

@@ -18,8 +18,11 @@ internal sealed partial class ChannelPublisher(
     /// </summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5.5);
 
-    /// <summary>After how many milliseconds a publish of unknown outcome should come again. Default: 250.</summary>
+    /// <summary>After how many milliseconds a publish of unknown outcome should come again.</summary>
     public const long RetryAfterMs = 250;
+
+    /// <summary>The answer to a publish whose outcome is unknown, or that would overtake such a one.</summary>
+    public static readonly PublishReceipt Unavailable = PublishReceipt.Refused(ErrorCode.Unavailable, RetryAfterMs);
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
@@ -57,7 +60,7 @@ internal sealed partial class ChannelPublisher(
             if (!mayRetry || time.GetElapsedTime(started) > Patience)
             {
                 var refused = new PublishReceipt[batch.Drafts.Length];
-                Array.Fill(refused, PublishReceipt.Refused(ErrorCode.Unavailable, RetryAfterMs));
+                Array.Fill(refused, Unavailable);
                 metrics.Unavailable(refused, time.GetElapsedTime(started));
                 return refused;
             }

@@ -157,23 +157,20 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
     /// out), and the head must be read again by <see cref="Resync"/> before the next append. What is left of the same calls is refused
     /// too, or it could be stored before what it follows.
     /// </summary>
-    public void OnUnknown(long retryAfterMs)
+    public void OnUnknown()
     {
         InFlight = false;
 
         // Should it be stored after all, what follows must not be stamped with an earlier time.
         if (_messages.Count > 0) _lastAt = _messages[^1].At;
-        var unavailable = PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs);
-        foreach (var draft in _inFlight)
-        {
-            draft.Ticket.IsBroken = true;
-            draft.Resolve(unavailable);
-        }
+        foreach (var draft in _inFlight) draft.Resolve(ChannelPublisher.Unavailable);
 
-        while (_pending.First is { Value: { Ticket.IsBroken: true } rest })
+        // Drafts are taken in order, so of the calls in flight only the last can have more of them, and they come first.
+        var last = _inFlight.LastOrDefault()?.Ticket;
+        while (_pending.First?.Value is { } rest && rest.Ticket == last)
         {
             if (_idempotent && rest.NeedsProbe) _toProbe--;
-            rest.Resolve(unavailable);
+            rest.Resolve(ChannelPublisher.Unavailable);
             _pending.RemoveFirst();
         }
 
@@ -185,9 +182,9 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
     public void Resync(ChannelHead head, long lastAt) => (Head, _lastAt) = (head, Math.Max(_lastAt, lastAt));
 
     /// <summary>Refuses everything that waits; nothing of it was stored.</summary>
-    public void RefusePending(long retryAfterMs)
+    public void RefusePending()
     {
-        foreach (var draft in _pending) draft.Resolve(PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs));
+        foreach (var draft in _pending) draft.Resolve(ChannelPublisher.Unavailable);
         _pending.Clear();
         _toProbe = 0;
     }
@@ -196,12 +193,12 @@ internal sealed class ChannelSequencer(ChannelId channel, TimeSpan keyWindow, Ch
     /// Fails every call that waits: this activation was overtaken, and nothing of what waits was stored. A call of which a part was
     /// stored before is not failed as a whole; the rest of it is refused as unavailable.
     /// </summary>
-    public void FailPending(Exception exception, long retryAfterMs)
+    public void FailPending(Exception exception)
     {
         foreach (var draft in _pending)
         {
             if (draft.Ticket.IsUntouched) draft.Ticket.Fail(exception);
-            else draft.Resolve(PublishReceipt.Refused(ErrorCode.Unavailable, retryAfterMs));
+            else draft.Resolve(ChannelPublisher.Unavailable);
         }
 
         _pending.Clear();

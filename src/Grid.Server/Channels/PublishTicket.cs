@@ -25,9 +25,6 @@ internal sealed class PublishTicket(PublishBatch batch)
     /// <summary>Whether no draft has its answer yet.</summary>
     public bool IsUntouched => _open == _receipts.Length;
 
-    /// <summary>Whether the outcome of a draft is unknown: then none that follows it may be stored.</summary>
-    public bool IsBroken { get; set; }
-
     /// <summary>Fails the whole call: none of its drafts was stored.</summary>
     public void Fail(Exception exception) => _done.TrySetException(exception);
 }

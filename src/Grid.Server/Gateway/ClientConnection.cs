@@ -22,6 +22,7 @@ namespace Grid.Server.Gateway;
 /// </remarks>
 internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGatewayConnection
 {
+    /// <summary>For so long a socket may go unread before what comes next counts as old.</summary>
     private static readonly TimeSpan PauseInReading = TimeSpan.FromMilliseconds(100);
 
     private readonly GatewayServices _services;

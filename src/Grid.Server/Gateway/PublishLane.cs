@@ -23,7 +23,7 @@ internal sealed class PublishLane(
     ClientConnection connection, ChannelId channel, ChannelPublisher publisher, string? from, bool holds, TimeProvider time)
 {
     /// <summary>How long a publish that was answered as unavailable is waited for: longer than clients take to send it again.</summary>
-    public static readonly TimeSpan HoldFor = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan HoldFor = TimeSpan.FromSeconds(2);
 
     /// <summary>The same where the socket is hardly read, since other channels keep it full.</summary>
     private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(10);
@@ -113,7 +113,7 @@ internal sealed class PublishLane(
         else count = drafts.Count;
         if (count == 0) return;
         var receipts = new PublishReceipt[count];
-        Array.Fill(receipts, PublishReceipt.Refused(ErrorCode.Unavailable, ChannelPublisher.RetryAfterMs));
+        Array.Fill(receipts, ChannelPublisher.Unavailable);
         connection.OnPublished(channel, drafts.GetRange(0, count), ids.GetRange(0, count), receipts);
         drafts.RemoveRange(0, count);
         ids.RemoveRange(0, count);

@@ -15,6 +15,7 @@ internal sealed partial class RedisLossWatch(
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
     private LossMarker? _seen;
+    private string? _eviction;
     private int _returns;
     private bool _away;
 
@@ -48,8 +49,10 @@ internal sealed partial class RedisLossWatch(
                 LogLost(count);
             }
 
-            if (marker.Eviction is { } policy && policy != _seen?.Eviction) LogEvicts(policy);
             (_seen, _returns) = (marker, returns);
+            var eviction = await loss.ReadEvictionAsync(stoppingToken);
+            if (eviction is not null && eviction != _eviction) LogEvicts(eviction);
+            _eviction = eviction;
         }
         catch (Exception e) when (Outage.Is(e))
         {

@@ -6,8 +6,7 @@ namespace Grid.Server.Sessions;
 /// <param name="Id">Changes with every loss.</param>
 /// <param name="Age">How long ago state may last have been lost, by Redis's own clock.</param>
 /// <param name="KnowsRun">Whether Redis told which run of it this is; without that a restart cannot be told from none.</param>
-/// <param name="Eviction">The policy by which this Redis drops keys when its memory is full; null when it drops none.</param>
-internal readonly record struct LossMarker(string Id, TimeSpan Age, bool KnowsRun, string? Eviction = null);
+internal readonly record struct LossMarker(string Id, TimeSpan Age, bool KnowsRun);
 
 /// <summary>
 /// Finds out from Redis itself whether it may have lost state. A marker in it names the run (<c>run_id</c>) of the Redis that has held
@@ -32,9 +31,13 @@ internal sealed class RedisSessionLoss(RedisConnection redis, RedisKeys keys) : 
           marker = { ARGV[1], run, string.format('%.0f', now) }
           redis.call('HSET', KEYS[1], 'id', marker[1], 'run', run, 'since', marker[3])
         end
+        return { marker[1], string.format('%.0f', now - marker[3]), run }
+        """;
+
+    private const string EvictionScript =
+        """
         local memory = redis.pcall('INFO', 'memory')
-        local policy = type(memory) == 'string' and not string.match(memory, 'maxmemory:0%s') and string.match(memory, 'maxmemory_policy:([%w-]+)') or ''
-        return { marker[1], string.format('%.0f', now - marker[3]), run, policy }
+        return type(memory) == 'string' and not string.match(memory, 'maxmemory:0%s') and string.match(memory, 'maxmemory_policy:([%w-]+)') or ''
         """;
 
     /// <inheritdoc/>
@@ -49,8 +52,14 @@ internal sealed class RedisSessionLoss(RedisConnection redis, RedisKeys keys) : 
     public async ValueTask<LossMarker> ReadAsync(CancellationToken cancellationToken = default)
     {
         var fields = (RedisValue[])(await redis.RunAsync(Script, [keys.Marker], [Guid.NewGuid().ToString("N")], cancellationToken))!;
-        string? eviction = fields[3];
-        return new LossMarker(
-            fields[0]!, TimeSpan.FromMilliseconds((long)fields[1]), !fields[2].IsNullOrEmpty, eviction is "" or "noeviction" ? null : eviction);
+        return new LossMarker(fields[0]!, TimeSpan.FromMilliseconds((long)fields[1]), !fields[2].IsNullOrEmpty);
+    }
+
+    /// <summary>The policy by which this Redis drops keys when its memory is full; null when it drops none, or does not tell.</summary>
+    /// <exception cref="Log.LogUnavailableException">Redis is out of reach.</exception>
+    public async ValueTask<string?> ReadEvictionAsync(CancellationToken cancellationToken = default)
+    {
+        var policy = (string?)await redis.RunAsync(EvictionScript, [keys.Marker], [], cancellationToken);
+        return policy is "" or "noeviction" ? null : policy;
     }
 }

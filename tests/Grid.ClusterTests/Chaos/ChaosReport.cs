@@ -17,7 +17,6 @@ internal static class ChaosReport
         Line(text, "publishes", $"{load.Acknowledged} acknowledged, {load.Publishers.Sum(p => p.Unavailable)} times 'unavailable', "
             + $"{load.Publishers.Sum(p => p.GivenUp) + load.Peers.Sum(p => p.Unavailable)} given up");
         Line(text, "sent once, answered 'duplicate'", $"{load.History.Publishes.Count(p => p.Attempts == 1 && p.Acknowledgements.Any(a => a.Duplicate))} (a silo's own second try)");
-        Line(text, "given up, stored out of order", $"{StoredLate(load.History)} (after messages that were sent later)");
         Line(text, "deliveries", $"{load.Delivered}");
         Line(text, "welcomes", Counts(load.Consumers.SelectMany(c => c.Welcomes).GroupBy(w => w.Key).Select(g => new KeyValuePair<string, int>(g.Key, g.Sum(x => x.Value)))));
         Line(text, "sessions lost with Redis", $"{load.Consumers.Sum(c => c.StateLosses)}, before their first checkpoint {load.Consumers.Sum(c => c.EarlyLosses)}");
@@ -34,28 +33,6 @@ internal static class ChaosReport
             .OrderBy(g => g.Key, StringComparer.Ordinal).Select(g => new KeyValuePair<string, int>(g.Key, g.Count()))));
         Line(text, "verdict", history is null ? "none: the run did not come to its end" : history.IsClean ? $"clean: {history.Summary}" : $"{history.Violations.Count} violations");
         return text.ToString();
-    }
-
-    /// <summary>Messages that were answered by <c>unavailable</c>, given up, and stored after later ones of their publisher.</summary>
-    private static int StoredLate(HistoryRecorder history)
-    {
-        var late = 0;
-        foreach (var stored in history.StoredChannels.Values)
-        {
-            var offsets = stored.Messages.Where(m => m.Key is not null).ToDictionary(m => m.Key!, m => m.Offset);
-            foreach (var publisher in history.Publishes.Where(p => p.Channel == stored.Channel).GroupBy(p => p.Publisher))
-            {
-                var next = long.MaxValue;
-                foreach (var record in publisher.OrderByDescending(p => p.Sequence))
-                {
-                    if (record.Key is null || !offsets.TryGetValue(record.Key, out var offset)) continue;
-                    if (record.Acknowledgements.Count == 0 && offset > next) late++;
-                    else next = Math.Min(next, offset);
-                }
-            }
-        }
-
-        return late;
     }
 
     /// <summary>Messages that came to a consumer again.</summary>

@@ -47,11 +47,11 @@ public sealed class RedisSessionLossTests
         await using var server = await RedisServer.RunAsync();
         using var redis = new RedisParts(server);
         await server.CommandAsync("CONFIG", "SET", "maxmemory-policy", "volatile-lru");
-        Assert.Null((await redis.Loss.ReadAsync()).Eviction);
+        Assert.Null(await redis.Loss.ReadEvictionAsync());
         await server.CommandAsync("CONFIG", "SET", "maxmemory", "100mb");
-        Assert.Equal("volatile-lru", (await redis.Loss.ReadAsync()).Eviction);
+        Assert.Equal("volatile-lru", await redis.Loss.ReadEvictionAsync());
         await server.CommandAsync("CONFIG", "SET", "maxmemory-policy", "noeviction");
-        Assert.Null((await redis.Loss.ReadAsync()).Eviction);
+        Assert.Null(await redis.Loss.ReadEvictionAsync());
     }
 
     [Theory]

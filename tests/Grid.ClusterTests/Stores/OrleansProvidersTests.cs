@@ -184,7 +184,7 @@ public sealed class OrleansProvidersTests(PostgresFixture fixture) : IClassFixtu
             Options.Create(new AdoNetClusteringSiloOptions
             {
                 Invariant = GridClustering.Invariant,
-                ConnectionString = PostgresConnectionString.ForStorage(connectionString),
+                ConnectionString = PostgresConnectionString.ForMembership(connectionString),
             }),
             NullLogger<AdoNetClusteringTable>.Instance);
         await table.InitializeMembershipTableAsync(true, CancellationToken.None);

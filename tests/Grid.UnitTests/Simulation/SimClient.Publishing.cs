@@ -25,6 +25,8 @@ internal sealed class SimPublish
 
     public long Request { get; set; }
 
+    public int Connection { get; set; }
+
     public Position? Stored { get; set; }
 
     public bool Conflict { get; set; }
@@ -95,7 +97,7 @@ internal sealed partial class SimClient
     {
         publish.Attempts++;
         publish.Refused = false;
-        publish.Request = ++_request;
+        (publish.Request, publish.Connection) = (++_request, _connection);
         Trace($"-> publish {publish.Text} to {publish.Channel} as {_request} key {publish.Key} if {publish.IfOffset}");
         _socket!.Send(new PublishFrame
         {

@@ -278,21 +278,27 @@ internal sealed class SimWorld
                     throw new SimulationException($"{publish.Text} is stored {times} times.");
             }
 
-            foreach (var view in client.Views.Where(v => v.Record.Epochs.Count == 1)) CheckOrder(client, view);
+            foreach (var view in client.Views) CheckOrder(client, view);
         }
 
         static string Text(Message message) => Encoding.UTF8.GetString(message.Payload.Bytes.Span)[1..^1];
     }
 
-    /// <summary>What a client publishes stands in the order in which it was sent. (Without a key, an attempt that was refused may still be stored.)</summary>
+    /// <summary>
+    /// What a client publishes to a channel stands in the order in which it was sent. Where messages and their keys were forgotten in
+    /// between, that is so only for what one connection sent once: a repeat is then a new message.
+    /// </summary>
     private static void CheckOrder(SimClient client, SimView view)
     {
-        SimPublish? before = null;
-        foreach (var publish in client.Publishes.Where(p => p.Channel == view.Channel && p is { Stored: not null, IfOffset: null }))
+        var forgets = view.Record.Epochs.Count > 1;
+        var stored = client.Publishes.Where(p => p.Channel == view.Channel && p.Stored is not null && (!forgets || p.Attempts == 1));
+        foreach (var group in stored.GroupBy(p => (p.Stored!.Value.Epoch, forgets ? p.Connection : 0)))
         {
-            if (before is not null && before.Stored!.Value.Offset >= publish.Stored!.Value.Offset)
-                throw new SimulationException($"{before.Text} was sent before {publish.Text}, and is stored behind it.");
-            before = publish;
+            foreach (var (before, publish) in group.Zip(group.Skip(1)))
+            {
+                if (before.Stored!.Value.Offset >= publish.Stored!.Value.Offset)
+                    throw new SimulationException($"{before.Text} was sent before {publish.Text}, and is stored behind it.");
+            }
         }
     }
 

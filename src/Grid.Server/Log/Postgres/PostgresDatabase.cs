@@ -33,8 +33,7 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     /// <inheritdoc/>
     public async ValueTask<bool> IsUsableAsync(CancellationToken cancellationToken)
     {
-        await using var command = Source.CreateCommand(
-            "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'");
+        await using var command = Source.CreateCommand(PostgresSchema.TakesWrites);
         if (await command.ExecuteScalarAsync(cancellationToken) is true) return true;
 
         // A name may lead to another server by now, but connections that lie in the pool lead to the old one.

@@ -333,11 +333,11 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
     [LoggerMessage(2, LogLevel.Information, "PostgreSQL takes appends again.")]
     private static partial void LogHealed(ILogger logger);
 
-    [LoggerMessage(4, LogLevel.Debug, "A connection that appends could not be closed in order.")]
-    private static partial void LogDropped(ILogger logger, Exception exception);
-
     [LoggerMessage(3, LogLevel.Debug, "A group of appends is tried again. {Reason}")]
     private static partial void LogRetry(ILogger logger, string reason);
+
+    [LoggerMessage(4, LogLevel.Debug, "A connection that appends could not be closed in order.")]
+    private static partial void LogDropped(ILogger logger, Exception exception);
 }
 
 /// <summary>An append that waits for room in the queue.</summary>

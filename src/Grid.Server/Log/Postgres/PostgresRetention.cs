@@ -79,10 +79,10 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
         {
             return await TrimAllAsync(connection, now, cancellationToken);
         }
-        catch (NpgsqlException e) when (e.InnerException is TimeoutException && _page > SmallestPage)
+        catch (NpgsqlException e) when (e.InnerException is TimeoutException)
         {
             // Much has gathered, as after a long stop. What a statement did before it was cut off is undone: smaller ones get on.
-            _page /= 4;
+            _page = Math.Max(_page / 4, SmallestPage);
             throw;
         }
         finally

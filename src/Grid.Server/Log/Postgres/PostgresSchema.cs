@@ -17,6 +17,9 @@ namespace Grid.Server.Log.Postgres;
 /// </remarks>
 internal sealed partial class PostgresSchema(NpgsqlDataSource source, string description, ILogger<PostgresSchema> logger)
 {
+    /// <summary>Asks the server whether it takes writes: no standby, and not read-only.</summary>
+    public const string TakesWrites = "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'";
+
     private const int OldestServer = 14;
 
     /// <summary>Any number that nobody else takes in this database: "grid" in ASCII.</summary>
@@ -119,8 +122,7 @@ internal sealed partial class PostgresSchema(NpgsqlDataSource source, string des
 
     private static async Task<bool> UsableAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
-        await using var command = new NpgsqlCommand(
-            "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'", connection);
+        await using var command = new NpgsqlCommand(TakesWrites, connection);
         return await command.ExecuteScalarAsync(cancellationToken) is true;
     }
 
