@@ -34,6 +34,13 @@ public interface ISessionGrain : IGrainWithStringKey
     [Alias("close"), ResponseTimeout(CallLimits.Session)]
     Task<bool> CloseAsync(CloseCode code);
 
+    /// <summary>
+    /// Ends for good a session of which nothing was known and whose socket a silo had all the same: its state was lost. Whatever the
+    /// socket reports yet, and whoever presents its resume token, is refused.
+    /// </summary>
+    [Alias("closeUnknown"), ResponseTimeout(CallLimits.Session)]
+    Task CloseUnknownAsync();
+
     /// <summary>Tells how the session stands; null when there is none.</summary>
     [Alias("describe"), ResponseTimeout(CallLimits.Session)]
     Task<SessionDescription?> DescribeAsync();

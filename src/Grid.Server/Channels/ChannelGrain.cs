@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Grid.Abstractions;
+using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
 using Grid.Server.Relay;
@@ -40,7 +41,10 @@ internal sealed partial class ChannelGrain(
     private readonly Dictionary<SiloAddress, SiloFeed> _feeds = [];
     private ChannelId _channel;
     private IMessageLog _log = null!;
+
+    /// <summary>Null until the log was asked how far the channel reaches (<see cref="EnsureReadAsync"/>).</summary>
     private ChannelSequencer _sequencer = null!;
+    private Task? _reading;
     private bool _pumping;
     private bool _stopped;
 
@@ -52,11 +56,6 @@ internal sealed partial class ChannelGrain(
         // What this silo's memory still has of an ephemeral channel may be from before the grain lived elsewhere: offsets given there
         // must not come again under the same epoch.
         if (!logs.IsDurable(_channel)) await _log.PurgeAsync(_channel, cancellationToken);
-        var (head, lastAt) = await _log.GetEndAsync(_channel, cancellationToken);
-        _sequencer = new ChannelSequencer(_channel, policies.For(_channel.Name).KeyWindow, head, lastAt);
-
-        // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
-        foreach (var silo in relays.LiveSilos()) _ = AskInterestAsync(silo);
     }
 
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
@@ -68,6 +67,7 @@ internal sealed partial class ChannelGrain(
     public async Task<PublishReceipt[]> PublishAsync(PublishBatch batch)
     {
         if (batch.Drafts.Length == 0) return [];
+        await EnsureReadAsync();
         var ticket = new PublishTicket(batch);
         _sequencer.Enqueue(ticket);
         if (!_pumping) _ = PumpAsync();
@@ -79,11 +79,32 @@ internal sealed partial class ChannelGrain(
 
     public async Task<ChannelHead> GetHeadAsync() => await _log.GetHeadAsync(_channel);
 
-    public Task<ChannelHead> AttachSiloAsync(SiloAddress silo)
+    public async Task<ChannelHead> AttachSiloAsync(SiloAddress silo)
     {
+        await EnsureReadAsync();
         if (_feeds.TryGetValue(silo, out var feed)) feed.Renew();
         else _feeds[silo] = new SiloFeed(_sequencer.Head.Position);
-        return Task.FromResult(_sequencer.Head);
+        return _sequencer.Head;
+    }
+
+    /// <summary>
+    /// Makes sure that the log was asked how far the channel reaches. Not a part of the activation: an activation that fails because the
+    /// log is away would be made anew for every call, which costs the directory far more than the calls.
+    /// </summary>
+    private async ValueTask EnsureReadAsync()
+    {
+        if (_sequencer is not null) return;
+        if (_reading is null or { IsCompleted: true }) _reading = ReadEndAsync();
+        await _reading;
+    }
+
+    private async Task ReadEndAsync()
+    {
+        var (head, lastAt) = await _log.GetEndAsync(_channel);
+        _sequencer = new ChannelSequencer(_channel, policies.For(_channel.Name).KeyWindow, head, lastAt);
+
+        // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
+        foreach (var silo in relays.LiveSilos()) _ = AskInterestAsync(silo);
     }
 
     /// <summary>Stores what waits, batch after batch, until nothing does.</summary>
@@ -104,7 +125,7 @@ internal sealed partial class ChannelGrain(
                 }
                 catch (LogUnavailableException e)
                 {
-                    LogAppendFailed(_channel, e);
+                    LogAppendFailed(Outage.LevelOf(e), _channel, e);
                     _sequencer.RefusePending();
                     continue;
                 }
@@ -118,7 +139,7 @@ internal sealed partial class ChannelGrain(
                 catch (Exception e)
                 {
                     metrics.AppendFailed();
-                    LogAppendFailed(_channel, e);
+                    LogAppendFailed(Outage.LevelOf(e), _channel, e);
                     _sequencer.OnUnknown();
                     await ResyncAsync();
                     continue;
@@ -128,6 +149,8 @@ internal sealed partial class ChannelGrain(
                 {
                     metrics.Overtaken();
                     LogOvertaken(_channel, _sequencer.Head.Head, result.Head.Offset);
+                    if (result.Head.Epoch == _sequencer.Head.Epoch && result.Head.Offset < _sequencer.Head.Head)
+                        await VerifyAsync(_sequencer.Head.Position);
                     _sequencer.FailPending(new ChannelMovedException());
                     Leave();
                     return;
@@ -161,6 +184,7 @@ internal sealed partial class ChannelGrain(
             try
             {
                 var (head, lastAt) = await _log.GetEndAsync(_channel);
+                if (IsBeyond(_sequencer.Head.Position, head)) head = await RenewAsync(_sequencer.Head.Position);
                 _sequencer.Resync(head, lastAt);
                 _recent.Clear();
                 Feed();
@@ -178,6 +202,34 @@ internal sealed partial class ChannelGrain(
                 Leave();
                 return;
             }
+        }
+    }
+
+    private static bool IsBeyond(Position reached, ChannelHead head) => reached.Epoch == head.Epoch && reached.Offset > head.Head;
+
+    /// <summary>
+    /// Given how far the channel was seen to reach: if the log no longer reaches there, it lost messages (a standby that was behind took
+    /// over, or a backup was restored), and the channel goes on under a new epoch, since consumers take offsets that they know for repeats.
+    /// </summary>
+    private async Task<ChannelHead> RenewAsync(Position reached)
+    {
+        var head = await _log.RenewAsync(_channel, reached);
+        if (head.Epoch != reached.Epoch) LogTailLost(_channel, reached.Offset, head.Head, head.Epoch);
+        return head;
+    }
+
+    /// <summary>The same where it is not this activation that goes on; if the log is away, the next one that looks will find it.</summary>
+    private async Task VerifyAsync(Position reached)
+    {
+        try
+        {
+            var head = await _log.GetHeadAsync(_channel);
+            if (IsBeyond(reached, head)) head = await RenewAsync(reached);
+            if (head.Epoch != _sequencer.Head.Epoch) Leave();
+        }
+        catch (LogUnavailableException e)
+        {
+            LogNotVerified(_channel, e);
         }
     }
 
@@ -209,7 +261,9 @@ internal sealed partial class ChannelGrain(
             Exception? failure = null;
             try
             {
-                if (!feed.OnAck(await DeliverAsync(silo, next)))
+                var ack = await DeliverAsync(silo, next);
+                if (!_sequencer.InFlight && ack.Interested && IsBeyond(ack.Have, _sequencer.Head)) _ = VerifyAsync(ack.Have);
+                if (!feed.OnAck(ack))
                 {
                     _feeds.Remove(silo);
                     return;
@@ -245,7 +299,9 @@ internal sealed partial class ChannelGrain(
         {
             try
             {
-                if (!feed.OnAck(await relays.On(silo).GetInterestAsync(_channel))) return;
+                var ack = await relays.On(silo).GetInterestAsync(_channel);
+                if (ack.Interested && IsBeyond(ack.Have, _sequencer.Head)) _ = VerifyAsync(ack.Have);
+                if (!feed.OnAck(ack)) return;
 
                 // The silo may have attached by itself while it was asked; then that feed stays.
                 if (!_feeds.TryAdd(silo, feed)) return;
@@ -281,8 +337,14 @@ internal sealed partial class ChannelGrain(
     [LoggerMessage(LogLevel.Error, "The append loop of {Channel} failed")]
     private partial void LogPumpFailed(ChannelId channel, Exception exception);
 
-    [LoggerMessage(LogLevel.Warning, "An append on {Channel} failed; its outcome is unknown until the log answers again")]
-    private partial void LogAppendFailed(ChannelId channel, Exception exception);
+    [LoggerMessage("An append on {Channel} failed; its outcome is unknown until the log answers again")]
+    private partial void LogAppendFailed(LogLevel level, ChannelId channel, Exception exception);
+
+    [LoggerMessage(LogLevel.Error, "{Channel} reached {Reached} and now ends at {Head}: the store lost messages that were acknowledged. It goes on under the epoch {Epoch}")]
+    private partial void LogTailLost(ChannelId channel, long reached, long head, string epoch);
+
+    [LoggerMessage(LogLevel.Debug, "Whether {Channel} still reaches as far as a silo was served could not be asked")]
+    private partial void LogNotVerified(ChannelId channel, Exception exception);
 
     [LoggerMessage(LogLevel.Information, "This activation of {Channel} was overtaken at offset {Known}: the log is at {Actual}")]
     private partial void LogOvertaken(ChannelId channel, long known, long actual);

@@ -52,9 +52,11 @@ internal sealed partial class ChannelPublisher(
             }
             catch (Exception e)
             {
-                // Whatever it was, the outcome is unknown; the callers' loops rely on an answer.
-                LogLost(channel, e);
-                mayRetry = policies.For(channel.Name).KeyWindow > TimeSpan.Zero && Array.TrueForAll(batch.Drafts, d => d.Key is not null);
+                // Whatever it was, the outcome is unknown; the callers' loops rely on an answer. A store that is away stays so for longer
+                // than trying again makes sense.
+                var level = Outage.LevelOf(e);
+                LogLost(level, channel, e);
+                mayRetry = !Outage.IsOfStore(e) && policies.For(channel.Name).KeyWindow > TimeSpan.Zero && Array.TrueForAll(batch.Drafts, d => d.Key is not null);
             }
 
             if (!mayRetry || time.GetElapsedTime(started) > Patience)
@@ -70,6 +72,6 @@ internal sealed partial class ChannelPublisher(
         }
     }
 
-    [LoggerMessage(LogLevel.Warning, "The answer to a publish on {Channel} was lost")]
-    private partial void LogLost(ChannelId channel, Exception exception);
+    [LoggerMessage("The answer to a publish on {Channel} was lost")]
+    private partial void LogLost(LogLevel level, ChannelId channel, Exception exception);
 }

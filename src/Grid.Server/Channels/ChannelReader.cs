@@ -1,4 +1,5 @@
 using Grid.Abstractions;
+using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
 
@@ -20,6 +21,9 @@ internal sealed class ChannelReader(IGrainFactory grains, MessageLogs logs, Name
 
     public ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default) =>
         logs.Durable.GetHeadsAsync(channels, cancellationToken);
+
+    public ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken = default) =>
+        logs.Durable.RenewAsync(channel, reached, cancellationToken);
 
     private bool IsDurable(ChannelId channel) => policies.For(channel.Name).Durability == Durability.Durable;
 }

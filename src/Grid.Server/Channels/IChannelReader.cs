@@ -1,4 +1,5 @@
 using Grid.Abstractions;
+using Grid.Protocol;
 
 namespace Grid.Server.Channels;
 
@@ -14,6 +15,9 @@ public interface IChannelReader
 
     /// <summary>Tells how far a channel reaches.</summary>
     ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken = default);
+
+    /// <summary>Says how far a durable channel was seen to reach, in case its log does no longer; see <see cref="Log.IMessageLog.RenewAsync"/>.</summary>
+    ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken = default);
 
     /// <summary>Tells how far many durable channels reach, in the order asked, in one round trip.</summary>
     ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default);

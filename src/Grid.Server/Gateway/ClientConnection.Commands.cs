@@ -57,8 +57,7 @@ internal sealed partial class ClientConnection
             case SubscribeFrame subscribe:
                 return SubscribeAsync(subscribe);
             case UnsubscribeFrame unsubscribe:
-                Unsubscribe(unsubscribe);
-                return ValueTask.CompletedTask;
+                return UnsubscribeAsync(unsubscribe);
             case AuthFrame auth:
                 return RefreshAsync(auth);
             default:
@@ -91,7 +90,7 @@ internal sealed partial class ClientConnection
         Generation = attached!.Generation;
         _resuming = attached.Subscriptions;
         _link = new SessionLink(
-            this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Metrics, _services.Time, _services.Logger);
+            this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Patience, _services.Metrics, _services.Logger);
 
         // Known to the relay before the client knows its session: whoever takes the session up next finds this socket to close.
         _services.Hub.Register(this);
@@ -159,10 +158,11 @@ internal sealed partial class ClientConnection
     private async ValueTask SubscribeAsync(SubscribeFrame frame)
     {
         if (!Check(frame.Id, frame.Channel, Capability.Subscribe)) return;
+        await _arrivals.WaitAsync(frame.Channel);
         var seesHistory = MayReadPast(frame.Channel);
         Subscription? known;
         int count;
-        lock (_subscriptions) (known, count) = (_subscriptions.GetValueOrDefault(frame.Channel), _subscriptions.Count);
+        lock (_subscriptions) (known, count) = (_subscriptions.GetValueOrDefault(frame.Channel), _subscriptions.Count + _arrivals.CountNew);
         if (known is null && count >= _services.Options.MaxSubscriptionsPerSession)
         {
             SendTooMany(frame.Id, frame.Channel);
@@ -202,32 +202,34 @@ internal sealed partial class ClientConnection
             return;
         }
 
-        known?.Channel.Leave(known);
         if (start.Follows is not null) subscription.AnnouncedFrom(frame.From.Position);
-        lock (_subscriptions) _subscriptions[frame.Channel] = subscription;
-        var cursor = subscription.Cursor;
+        lock (_subscriptions) _arrivals.Add(subscription, isNew: known is null);
         _link!.Change(new LinkChange(frame.Channel, subscription.Acked, stored =>
         {
+            lock (_subscriptions)
+            {
+                _arrivals.Remove(subscription);
+                if (stored) _subscriptions[frame.Channel] = subscription;
+            }
+
             if (!stored)
             {
+                // One that was there before goes on as if nothing had been asked.
                 subscription.Channel.Leave(subscription);
-                lock (_subscriptions)
-                {
-                    if (_subscriptions.GetValueOrDefault(frame.Channel) == subscription) _subscriptions.Remove(frame.Channel);
-                }
-
                 Send(new ErrorFrame(frame.Id, ErrorCode.Unavailable, "The session cannot be reached right now.", 500));
                 return;
             }
 
-            Send(new SubscribedFrame(frame.Id, frame.Channel, head.Epoch, head.Head, cursor.Offset));
+            known?.Channel.Leave(known);
+            Send(new SubscribedFrame(frame.Id, frame.Channel, head.Epoch, head.Head, subscription.Cursor.Offset));
             SendFollowing(start.Follows);
             subscription.Channel.Start(subscription);
         }));
     }
 
-    private void Unsubscribe(UnsubscribeFrame frame)
+    private async ValueTask UnsubscribeAsync(UnsubscribeFrame frame)
     {
+        await _arrivals.WaitAsync(frame.Channel);
         Subscription? subscription;
         lock (_subscriptions) _subscriptions.Remove(frame.Channel, out subscription);
         if (subscription is null)
@@ -289,11 +291,12 @@ internal sealed partial class ClientConnection
 
         _caller = caller;
         Send(new AuthorizedFrame(frame.Id, caller.ExpiresAt ?? DateTimeOffset.MaxValue));
+        await _arrivals.WaitAsync();
         foreach (var subscription in Subscriptions())
         {
             var channel = subscription.Id.Name;
             if (caller.Capabilities.Allows(channel, Capability.Subscribe)) continue;
-            Unsubscribe(new UnsubscribeFrame { Channel = channel });
+            await UnsubscribeAsync(new UnsubscribeFrame { Channel = channel });
             Send(new ErrorFrame(null, ErrorCode.Forbidden, $"The token no longer allows to subscribe to {channel}."));
         }
     }

@@ -31,6 +31,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private readonly WebSocketEncoder _encoder;
     private readonly Action _abort;
     private readonly Dictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
+    private readonly Arrivals _arrivals = new();
     private Caller _caller = null!;
     private SessionLink? _link;
     private CatchUpPump? _catchUp;
@@ -254,7 +255,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         try
         {
             _closing = true;
-            foreach (var subscription in Subscriptions()) subscription.Channel.Leave(subscription);
+            foreach (var subscription in (Subscription[])[.. Subscriptions(), .. _arrivals.All]) subscription.Channel.Leave(subscription);
             if (_link is not null) _services.Hub.Unregister(this);
             var detached = _link?.DetachAsync() ?? Task.CompletedTask;
 

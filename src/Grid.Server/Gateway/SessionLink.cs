@@ -17,15 +17,10 @@ internal readonly record struct LinkChange(string Channel, Position? Cursor, Act
 /// meanwhile goes with the next call.
 /// </summary>
 internal sealed partial class SessionLink(
-    ClientConnection connection, ISessionGrain grain, GatewayMetrics metrics, TimeProvider time, ILogger logger)
+    ClientConnection connection, ISessionGrain grain, Patience patience, GatewayMetrics metrics, ILogger logger)
 {
-    /// <summary>Pauses grow by a tenth of a second: together they are longer than a crashed silo takes to be noticed.</summary>
-    private const int Attempts = 10;
-
     /// <summary>The most changes that wait or are on their way; past it the client is not read from.</summary>
     private const int MaxPending = 256;
-
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     private readonly Lock _gate = new();
     private readonly List<LinkChange> _changes = [];
@@ -65,7 +60,13 @@ internal sealed partial class SessionLink(
     /// <summary>Reports the cursors.</summary>
     public void Checkpoint()
     {
-        lock (_gate) _checkpoint = true;
+        lock (_gate)
+        {
+            // After the last report another would make the session look as if it had its socket still.
+            if (_detached is not null) return;
+            _checkpoint = true;
+        }
+
         Run();
     }
 
@@ -139,33 +140,31 @@ internal sealed partial class SessionLink(
     /// <summary>One call, retried while the grain cannot be reached; null: it could not, and nothing is known of the outcome.</summary>
     private async Task<SessionCallStatus?> CallAsync(LinkChange[] changes, bool detach)
     {
-        var started = time.GetTimestamp();
-        for (var attempt = 1; ; attempt++)
+        try
         {
-            try
-            {
-                if (changes.Length == 0) return await grain.CheckpointAsync(connection.MakeCheckpoint(detach));
-                var status = await grain.ChangeAsync(MakeChange(changes));
-                if (status != SessionCallStatus.Unknown) return status;
-
-                // The grain lost its state: tell it everything, this change included.
-                return await grain.CheckpointAsync(connection.MakeCheckpoint(detached: false));
-            }
-            catch (Exception e)
-            {
-                // A silo that died, or an activation whose state another one changed, is replaced at once. A store that is away stays
-                // away for longer than a client should wait; but the last report of a socket that has gone has no other occasion.
-                var retry = Outage.Is(e) && (detach || !Outage.IsOfStore(e));
-                if (!retry || attempt == Attempts || time.GetElapsedTime(started) > Patience.ForClient)
-                {
-                    var level = Outage.LevelOf(e);
-                    LogUnreachable(level, connection.Session, e);
-                    return null;
-                }
-
-                await Task.Delay(Pause * attempt, time, CancellationToken.None);
-            }
+            // The last report of a socket that has gone waits for a store too: it has no other occasion.
+            return await patience.CallAsync(() => CallOnceAsync(changes, detach), Patience.ForClient, storeToo: detach);
         }
+        catch (Exception e)
+        {
+            var level = Outage.LevelOf(e);
+            LogUnreachable(level, connection.Session, e);
+            return null;
+        }
+    }
+
+    private async Task<SessionCallStatus> CallOnceAsync(LinkChange[] changes, bool detach)
+    {
+        if (changes.Length == 0) return await grain.CheckpointAsync(connection.MakeCheckpoint(detach));
+        var change = MakeChange(changes);
+        var status = await grain.ChangeAsync(change);
+        if (status != SessionCallStatus.Unknown) return status;
+
+        // The grain lost its state: tell it everything, this change included.
+        var checkpoint = connection.MakeCheckpoint(detached: false);
+        foreach (var (channel, cursor) in change.Set) checkpoint.Cursors[channel] = cursor;
+        foreach (var channel in change.Removed) checkpoint.Cursors.Remove(channel);
+        return await grain.CheckpointAsync(checkpoint);
     }
 
     /// <summary>Whatever a callback does, the loop must go on: others wait behind it.</summary>

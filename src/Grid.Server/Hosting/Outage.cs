@@ -14,7 +14,9 @@ internal static class Outage
 {
     /// <summary>Whether an exception says that something is out of reach.</summary>
     public static bool Is(Exception e) =>
-        e is TimeoutException or OrleansException or TenancyUnavailableException || IsOfStore(e);
+        // A call that expired before a place for its grain was found ends as if somebody had cancelled it; nobody cancels calls here
+        // but who has no use for the answer any more.
+        e is TimeoutException or OrleansException or TenancyUnavailableException or OperationCanceledException || IsOfStore(e);
 
     /// <summary>The level at which one affected connection or session logs it: an outage of a store is logged once for all of them.</summary>
     public static LogLevel LevelOf(Exception e) => IsOfStore(e) ? LogLevel.Debug : LogLevel.Warning;

@@ -2,7 +2,7 @@ namespace Grid.Server.Hosting;
 
 /// <summary>
 /// Repeats calls that a silo's end cut off, until the cluster has noticed it and the call finds the grain somewhere else. Only for
-/// calls that may be repeated. A store that is away is not waited for: its own client has tried already.
+/// calls that may be repeated. A store that is away is not waited for unless asked: its own client has tried already.
 /// </summary>
 /// <remarks>
 /// When a silo dies, the calls of all its sessions fail at once, and each try that fails costs its silo a hundred times what one that
@@ -30,7 +30,10 @@ internal sealed class Patience(TimeProvider time)
     public void OnClusterChanged() => Interlocked.Exchange(ref _changed, New()).SetResult();
 
     /// <summary>Calls until there is an answer; the last failure is thrown once <paramref name="limit"/> has passed.</summary>
-    public async Task<T> CallAsync<T>(Func<Task<T>> call, TimeSpan limit)
+    /// <param name="call">The call, which may be repeated.</param>
+    /// <param name="limit">How long to try.</param>
+    /// <param name="storeToo">Whether a store that is away is waited for as well: for what has no other occasion.</param>
+    public async Task<T> CallAsync<T>(Func<Task<T>> call, TimeSpan limit, bool storeToo = false)
     {
         var started = time.GetTimestamp();
         for (var pause = ShortestPause; ; pause = Longer(pause))
@@ -41,13 +44,12 @@ internal sealed class Patience(TimeProvider time)
             {
                 return await call();
             }
-            catch (Exception e) when (Outage.Is(e) && !Outage.IsOfStore(e) && time.GetElapsedTime(started) < limit)
+            catch (Exception e) when (Outage.Is(e) && (storeToo || !Outage.IsOfStore(e)) && time.GetElapsedTime(started) < limit)
             {
             }
             catch (OperationCanceledException e)
             {
-                // Nobody cancels these calls: it is how a call ends that expired before a place for its grain was found.
-                if (time.GetElapsedTime(started) >= limit) throw new TimeoutException("The call expired before its grain was found.", e);
+                throw new TimeoutException("The call expired before its grain was found.", e);
             }
 
             // What fails right after the news (others may not have heard it yet) is tried again as soon as what failed first.

@@ -19,7 +19,7 @@ namespace Grid.Server.Log;
 /// <para><b>Reading.</b> A read sees every completed append, and never part of one. It returns messages by rising offset
 /// without holes, from the first one after <c>after</c> that is kept. What retention has taken shows in <see cref="ChannelHead.Oldest"/>.</para>
 /// <para><b>Epochs.</b> A channel that was never written has the log's own epoch and head 0, and asking for it stores nothing.
-/// <see cref="PurgeAsync"/> gives a channel a new epoch.</para>
+/// <see cref="PurgeAsync"/> gives a channel a new epoch, and <see cref="RenewAsync"/> does if its last messages are gone.</para>
 /// <para><b>Failure.</b> When the store cannot be reached or is full, calls throw <see cref="LogUnavailableException"/>: an append
 /// that threw is an unknown outcome (stored or not), which the caller resolves by its keys and the expected head. A log heals by
 /// itself when the cause is gone.</para>
@@ -63,6 +63,15 @@ public interface IMessageLog
 
     /// <summary>Forgets the messages up to and with an offset, which readers behind it will see as a higher oldest. Never blocks appends.</summary>
     ValueTask TrimAsync(ChannelId channel, long upTo, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Says how far a channel was seen to reach. If it is still in that epoch and reaches less far, the store has lost what came last
+    /// (a standby that was behind took over, a backup was restored): the channel gets a new epoch and keeps what it has, so that no
+    /// offset means two messages. Else nothing happens. For stores to which that cannot happen while they run, nothing ever does.
+    /// </summary>
+    /// <returns>How far the channel reaches now.</returns>
+    ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken = default) =>
+        GetHeadAsync(channel, cancellationToken);
 
     /// <summary>Forgets all messages and keys of a channel and gives it a new epoch, which is returned.</summary>
     ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default);

@@ -44,7 +44,9 @@ internal sealed class GridDirectory(IGrainFactory grains, ISiloRelays relays, IS
         // Whatever the grain knew, or believed about where the socket is: none may stay.
         var closed = await Task.WhenAll(relays.LiveSilos().Select(
             silo => Ask(silo, r => r.FenceAsync(tenant, session, long.MaxValue, CloseCode.Revoked), false)));
-        return known || Array.Exists(closed, c => c);
+        if (known || !Array.Exists(closed, c => c)) return known;
+        await Grain(tenant, session).CloseUnknownAsync();
+        return true;
     }
 
     private ISessionGrain Grain(string tenant, string session) => grains.GetGrain<ISessionGrain>($"{tenant}/{session}");

@@ -20,6 +20,9 @@ internal sealed partial class RelayHub(
     Patience patience,
     ILogger<RelayHub> logger) : ISiloRelay
 {
+    /// <summary>How many channels are attached again at the same time.</summary>
+    private const int ReattachedAtOnce = 32;
+
     private readonly ConcurrentDictionary<ChannelId, LocalChannel> _channels = new();
     private readonly ConcurrentDictionary<(string Tenant, string Session), ISessionSocket> _sockets = new();
 
@@ -117,7 +120,10 @@ internal sealed partial class RelayHub(
     /// </summary>
     /// <param name="quietMs">Channels quiet for at least this long are compared.</param>
     /// <param name="idleMs">Channels without subscribers for at least this long are retired.</param>
-    public async Task SweepAsync(long quietMs, long idleMs)
+    /// <param name="askGrains">
+    /// Whether to compare ephemeral channels too. That takes a call for each, and feeds hardly get lost unless the cluster changes.
+    /// </param>
+    public async Task SweepAsync(long quietMs, long idleMs, bool askGrains)
     {
         var quiet = new List<LocalChannel>();
         foreach (var (id, local) in _channels)
@@ -126,26 +132,36 @@ internal sealed partial class RelayHub(
             else if (local.QuietMs >= quietMs && local.Have is not null) quiet.Add(local);
         }
 
-        foreach (var some in quiet.Where(c => policies.For(c.Id.Name).Durability == Durability.Durable).Chunk(500))
+        foreach (var some in quiet.Where(IsDurable).Chunk(500))
         {
+            var served = Array.ConvertAll(some, c => c.Have!.Value);
             var heads = await reader.GetHeadsAsync([.. some.Select(c => c.Id)]);
-            var behind = new List<LocalChannel>();
+            var wrong = new List<LocalChannel>();
             for (var i = 0; i < some.Length; i++)
             {
-                if (some[i].Have is not { } have || (have.Epoch == heads[i].Epoch && have.Offset >= heads[i].Head)) continue;
                 if (some[i].QuietMs < quietMs) continue;
-                LogBehind(some[i].Id, have, heads[i].Head);
+                if (served[i].Epoch == heads[i].Epoch && served[i].Offset > heads[i].Head)
+                    heads[i] = await reader.RenewAsync(some[i].Id, served[i]);
+                if (some[i].Have is not { } have || (have.Epoch == heads[i].Epoch && have.Offset >= heads[i].Head)) continue;
+                LogBehind(some[i].Id, have, heads[i].Epoch, heads[i].Head);
                 metrics.Reattached();
-                behind.Add(some[i]);
+                wrong.Add(some[i]);
             }
 
-            // In an order of their own, not the dictionary's, so that a simulated run repeats exactly. They are few, if any.
-            foreach (var local in behind.OrderBy(c => c.Id.ToString(), StringComparer.Ordinal)) await ReattachAsync(local);
+            await ReattachAsync(wrong);
         }
 
         // What is not in the log can only be asked of the grain.
-        foreach (var local in quiet.Where(c => policies.For(c.Id.Name).Durability == Durability.Ephemeral && c.SubscriptionCount > 0))
-            await ReattachAsync(local);
+        if (askGrains) await ReattachAsync(quiet.Where(c => !IsDurable(c) && c.SubscriptionCount > 0));
+    }
+
+    private bool IsDurable(LocalChannel local) => policies.For(local.Id.Name).Durability == Durability.Durable;
+
+    /// <summary>Attaches again, some at a time; in an order of their own, not the dictionary's, so that a simulated run repeats exactly.</summary>
+    private async Task ReattachAsync(IEnumerable<LocalChannel> channels)
+    {
+        foreach (var some in channels.OrderBy(c => c.Id.ToString(), StringComparer.Ordinal).Chunk(ReattachedAtOnce))
+            await Task.WhenAll(some.Select(ReattachAsync));
     }
 
     private async Task ReattachAsync(LocalChannel local)
@@ -166,8 +182,8 @@ internal sealed partial class RelayHub(
     private Task<ChannelHead> AttachAsync(ChannelId channel) => patience.CallAsync(
         () => grains.GetGrain<IChannelFeedGrain>(channel.ToString()).AttachSiloAsync(silo.SiloAddress), Patience.ForClient);
 
-    [LoggerMessage(LogLevel.Warning, "Subscribers of {Channel} were served up to {Have}, but the log is at {Head}: attaching again")]
-    private partial void LogBehind(ChannelId channel, Position have, long head);
+    [LoggerMessage(LogLevel.Warning, "Subscribers of {Channel} were served up to {Have}, but the log is at {Epoch}:{Head}: attaching again")]
+    private partial void LogBehind(ChannelId channel, Position have, string epoch, long head);
 
     [LoggerMessage(LogLevel.Debug, "{Channel} could not be attached to again")]
     private partial void LogReattachFailed(ChannelId channel, Exception exception);

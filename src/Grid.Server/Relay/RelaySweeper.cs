@@ -17,6 +17,9 @@ internal sealed partial class RelaySweeper(
     /// <summary>How often, in ticks, when nothing happens.</summary>
     private const int Calm = 5;
 
+    /// <summary>How often, in ticks, ephemeral channels are compared when nothing happens.</summary>
+    private const int CalmOfGrains = 60;
+
     /// <summary>A channel that was quiet this long is compared, and one without subscribers retired.</summary>
     private const long QuietMs = 15_000;
 
@@ -46,7 +49,8 @@ internal sealed partial class RelaySweeper(
                 var since = Volatile.Read(ref _sinceChange);
                 if (since < int.MaxValue) since = Interlocked.Increment(ref _sinceChange);
                 var changed = Array.IndexOf(AfterChange, since) >= 0;
-                if (changed || tick % Calm == 0) await SweepAsync(changed ? QuietAfterChangeMs : QuietMs);
+                if (changed || tick % Calm == 0)
+                    await SweepAsync(changed ? QuietAfterChangeMs : QuietMs, askGrains: changed || tick % CalmOfGrains == 0, stoppingToken);
             }
         }
         catch (OperationCanceledException)
@@ -58,13 +62,13 @@ internal sealed partial class RelaySweeper(
         }
     }
 
-    private async Task SweepAsync(long quietMs)
+    private async Task SweepAsync(long quietMs, bool askGrains, CancellationToken stoppingToken)
     {
         try
         {
-            await hub.SweepAsync(quietMs, QuietMs);
+            await hub.SweepAsync(quietMs, QuietMs, askGrains);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!stoppingToken.IsCancellationRequested)
         {
             // The log or a grain is away for the moment; the next round looks again.
             LogSweepFailed(e);

@@ -54,7 +54,7 @@ internal sealed partial class RedisLossWatch(
             if (eviction is not null && eviction != _eviction) LogEvicts(eviction);
             _eviction = eviction;
         }
-        catch (Exception e) when (Outage.Is(e))
+        catch (Exception e) when (Outage.Is(e) && !stoppingToken.IsCancellationRequested)
         {
             if (!_away) LogAway(e.GetBaseException().GetType().Name);
             _away = true;

@@ -117,11 +117,23 @@ internal sealed partial class SessionGrain(
         }
 
         if (silo is not null) await FenceAsync(silo, storage.State.Generation, code);
+        await WriteTombstoneAsync();
+        return true;
+    }
+
+    public async Task CloseUnknownAsync()
+    {
+        await EnsureReadAsync();
+        _machine.Close();
+        await WriteTombstoneAsync();
+    }
+
+    private async Task WriteTombstoneAsync()
+    {
         try
         {
             await index.SetAsync(new SessionIndexEntry(_tenant, _session, string.Empty, time.GetUtcNow() + TombstoneFor));
             await storage.WriteStateAsync();
-            return true;
         }
         finally
         {

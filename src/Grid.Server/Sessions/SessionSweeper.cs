@@ -26,7 +26,7 @@ internal sealed partial class SessionSweeper(
                 {
                     await SweepAsync(stoppingToken);
                 }
-                catch (Exception e) when (e is not OperationCanceledException)
+                catch (Exception e) when (!stoppingToken.IsCancellationRequested)
                 {
                     var level = Outage.LevelOf(e);
                     LogSweepFailed(level, e);

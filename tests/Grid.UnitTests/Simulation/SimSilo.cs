@@ -115,7 +115,7 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
                 try
                 {
                     // Less than no quiet: the relay's clock is the real one, which must not matter here.
-                    await Hub.SweepAsync(-1, -1);
+                    await Hub.SweepAsync(-1, -1, askGrains: true);
                 }
                 catch (Exception e) when (e is LogUnavailableException or TimeoutException or OrleansException)
                 {

@@ -1,5 +1,6 @@
 using System.Text;
 using Grid.Abstractions;
+using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Telemetry;
 using Microsoft.Extensions.Logging;
@@ -145,6 +146,24 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
                 return await command.ExecuteNonQueryAsync(cancellation);
             },
             cancellationToken);
+
+    /// <inheritdoc/>
+    public async ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken = default)
+    {
+        await _database.ReadAsync(
+            (Channel: channel.ToString(), Reached: reached, Epoch: RocksDbStore.NewEpoch()),
+            static async (state, source, cancellation) =>
+            {
+                await using var command = source.CreateCommand("select renew_channel($1, $2, $3, $4)");
+                command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Channel });
+                command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Reached.Epoch });
+                command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = state.Reached.Offset });
+                command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Epoch });
+                return await command.ExecuteNonQueryAsync(cancellation);
+            },
+            cancellationToken);
+        return await GetHeadAsync(channel, cancellationToken);
+    }
 
     /// <inheritdoc/>
     public async ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default)
