@@ -21,7 +21,7 @@ deploy/cluster.sh COMMAND
   down [--wipe]    drain and stop everything; --wipe: remove its data, logs and keys too
   help             this
 
-Settings, from the environment, kept by "up" for the other commands:
+Settings, from the environment, kept by "up" for the other commands; while the cluster runs, those that were kept count:
 
   GRID_CLUSTER_DIR      where everything is kept       artifacts/cluster of the repository
   GRID_PORT             the balancer, for clients      8080
@@ -115,7 +115,7 @@ status() {
     report=$(readiness "$n")
     word=$(sed -n 's/.*"status":"\([A-Za-z]*\)".*/\1/p' <<< "$report")
     [ "$word" = ready ] || well=1
-    connections=$(curl -fsS -m 3 "http://127.0.0.1:$(http_port "$n")/metrics" 2> /dev/null |
+    connections=$(ask -f -m 3 "http://127.0.0.1:$(http_port "$n")/metrics" 2> /dev/null |
       awk '/^grid_connections[ {]/ { sub(/\{.*\}/, ""); sum += $2; seen = 1 } END { if (seen) print sum }') || true
     line "silo $n" "${word:-silent}" "$pid" "http://127.0.0.1:$(http_port "$n")" \
       "connections: ${connections:-?}; balancer: $(balancer_says "$n")$([ "$word" = ready ] || sed -n 's/.*"checks":/; checks: /p' <<< "${report%\}}")"
@@ -166,7 +166,7 @@ down() {
   end postgres INT 60
   if [ "${1-}" = --wipe ]; then
     rm -rf "$data" "$logs" "$dir/host" "$state"
-    rm -f "$dir/lock"
+    rm -f "$dir/lock" "$mark"
     rmdir "$dir" 2> /dev/null || true
     say "Everything is stopped, and its data is gone."
   else
@@ -192,13 +192,15 @@ command=${1-help}
 case $command in
   help | -h | --help) usage ;;
   up)
+    refuse_others
     make_folders
     lock
-    load_settings
+    load_settings given
     up "$@"
     ;;
   down | status | kill | start | stop | roll | logs)
-    if [ ! -d "$state" ]; then
+    refuse_others
+    if [ ! -f "$mark" ]; then
       case $command in
         down) say "Nothing runs: there is no cluster in $dir." && exit 0 ;;
         *) die "there is no cluster in $dir. Say \"up\"." ;;
@@ -206,7 +208,7 @@ case $command in
     fi
     umask 077
     case $command in status | logs) ;; *) lock ;; esac
-    load_settings
+    case $command in start | roll) load_settings given ;; *) load_settings kept ;; esac
     case $command in
       down) down "$@" ;;
       status) status ;;

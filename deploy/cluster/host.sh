@@ -33,14 +33,25 @@ require() {
     die "these packages are lacking: ${lacking% }. Install them (${sudo[*]:+sudo }apt-get install --no-install-recommends ${lacking% }), or say \"up --install\"."
   fi
   command -v apt-get > /dev/null || die "these packages are lacking, and there is no apt-get to install them with: $lacking"
-  "${sudo[@]}" apt-get update -qq
+  # Packages may start servers of their own, which must not hold this cluster's lock.
+  "${sudo[@]}" apt-get update -qq 9>&-
   # shellcheck disable=SC2086 # Words, each a package.
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking 9>&-
+}
+
+# What holds something and is not marked is not this script's: nothing is made, signalled or removed there.
+refuse_others() {
+  # In this order: the mark is the first thing that "up" makes, and another one may be at it.
+  if [ -n "$(ls -A "$dir" 2> /dev/null)" ] && [ ! -f "$mark" ]; then
+    die "$dir is not empty, and no cluster's: it has no file ${mark##*/}. Name another folder in GRID_CLUSTER_DIR," \
+      "or, if a cluster of an older version is there, say: touch '$mark'"
+  fi
 }
 
 make_folders() {
   mkdir -p "$dir"
   umask 077
+  : >> "$mark"
   mkdir -p "$state" "$logs" "$data"
   # PostgreSQL may run as another user, who must get through to its folder and see nothing on the way.
   chmod 711 "$dir" "$data"
@@ -59,8 +70,9 @@ build_host() {
   mkdir -p "$dir/host"
   target=$dir/host/$(date +%s)
   : > "$dir/host/.published"
+  # Nothing of the build outlives it: neither MSBuild's nodes nor the compiler's server.
   DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 dotnet publish "$repo/src/Grid.Host" -c Release -r "$platform" --self-contained false \
-    -o "$target" -v quiet -nodeReuse:false 9>&- || die "the host could not be built."
+    -o "$target" -v quiet -nodeReuse:false -p:UseSharedCompilation=false 9>&- || die "the host could not be built."
   mv "$dir/host/.published" "$target/"
   ln -sfn "$target" "$dir/host/current"
   # The one before stays, and so does any that a silo still runs.

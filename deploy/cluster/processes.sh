@@ -76,6 +76,9 @@ ended_or() {
   ended "$name" || "$@"
 }
 
+# On loopback, past any proxy that the environment names.
+ask() { curl -sS --noproxy '*' "$@"; }
+
 port_taken() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 
 # free_port PORT SETTING: refuses a port that somebody else has.

@@ -77,10 +77,10 @@ END
 
 # What the balancer says of silo N: UP, DOWN, …
 balancer_says() {
-  curl -fsS -m 2 "http://127.0.0.1:${setting[GRID_STATS_PORT]}/;csv" 2> /dev/null | awk -F, -v n="silo-$1" '$1 == "silos" && $2 == n { print $18 }'
+  ask -f -m 2 "http://127.0.0.1:${setting[GRID_STATS_PORT]}/;csv" 2> /dev/null | awk -F, -v n="silo-$1" '$1 == "silos" && $2 == n { print $18 }'
 }
 balancer_has() { [[ $(balancer_says "$1") == UP* ]]; }
-balancer_answers() { curl -sS -o /dev/null -m 2 "$(url)/balancerz" 2> /dev/null; }
+balancer_answers() { ask -o /dev/null -m 2 "$(url)/balancerz" 2> /dev/null; }
 
 start_haproxy() {
   ended haproxy || return 0

@@ -8,29 +8,40 @@ declare -A defaults=(
 declare -A setting=()
 dir=${GRID_CLUSTER_DIR:-$repo/artifacts/cluster}
 case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
+mark=$dir/.grid-cluster # In every folder that "up" made a cluster's.
 state=$dir/run       # Pids, settings, secrets, configurations; for the owner alone.
 logs=$dir/logs
 data=$dir/data
 
 saved() { [ -f "$state/settings" ] && sed -n "s|^$1=||p" "$state/settings" | head -n 1; }
 
-# What "up" kept wins while something runs: the processes were started with it.
+# plain NAME VALUE: numbers in decimal (bash takes 08080 for octal), the host's folder from the root on.
+plain() {
+  case $1:$2 in
+    GRID_HOST_DIR: | GRID_HOST_DIR:/*) echo "$2" ;;
+    GRID_HOST_DIR:*) echo "$PWD/$2" ;;
+    *)
+      [[ $2 =~ ^[0-9]{1,5}$ ]] || die "$1 is '$2', which is no number."
+      echo $((10#$2))
+      ;;
+  esac
+}
+
+# load_settings kept: as "up" kept them; what this shell has in its environment is about another cluster, or the next one.
+# load_settings given: the environment's, then what "up" kept. While something runs the two must agree: it was started with the latter.
 load_settings() {
-  local name kept
+  local name kept given
   for name in "${!defaults[@]}"; do
+    # A setting that a later version brought was not kept.
     kept=$(saved "$name" || true)
-    if [ -f "$state/settings" ] && any_running; then
-      if [ -n "${!name+set}" ] && [ "${!name}" != "$kept" ]; then
-        die "the cluster in $dir runs with $name=${kept:-(nothing)}, not ${!name}. Unset it, or say \"down\" first."
-      fi
-      setting[$name]=$kept
-    else
-      setting[$name]=${!name-${kept:-${defaults[$name]}}}
+    kept=$(plain "$name" "${kept:-${defaults[$name]}}") || exit 1
+    setting[$name]=$kept
+    if [ "$1" = kept ] || [ -z "${!name+set}" ]; then continue; fi
+    given=$(plain "$name" "${!name}") || exit 1
+    if [ "$given" != "$kept" ] && any_running; then
+      die "the cluster in $dir runs with $name=${kept:-(nothing)}, not ${given:-(nothing)}. Unset it, or say \"down\" first."
     fi
-    case $name in
-      GRID_HOST_DIR) ;;
-      *) [[ ${setting[$name]} =~ ^[0-9]{1,5}$ ]] || die "$name is '${setting[$name]}', which is no number." ;;
-    esac
+    setting[$name]=$given
   done
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Part of deploy/cluster.sh: the silos.
 
-readiness() { curl -sS -m 3 "http://127.0.0.1:$(http_port "$1")/readyz" 2> /dev/null || true; }
+readiness() { ask -m 3 "http://127.0.0.1:$(http_port "$1")/readyz" 2> /dev/null || true; }
 silo_ready() { [[ $(readiness "$1") == *'"status":"ready"'* ]]; }
 
 launch_silo() {

@@ -1,6 +1,8 @@
+using System.Diagnostics;
 using System.Text.RegularExpressions;
-using Grid.Testing.Servers;
 using Grid.Testing;
+using Grid.Testing.Hosting;
+using Grid.Testing.Servers;
 
 namespace Grid.ClusterTests.Deploy;
 
@@ -58,6 +60,60 @@ public sealed class ClusterScriptTests
 
         Assert.Equal(exitCode, said.ExitCode);
         Assert.Contains(message, said.Errors, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("up")]
+    [InlineData("down", "--wipe")]
+    [InlineData("down")]
+    [InlineData("kill", "1")]
+    public async Task A_folder_that_is_somebody_elses_is_left_alone(params string[] arguments)
+    {
+        using var folder = new Testing.TestFolder("script");
+        foreach (var name in (string[])["data", "logs", "run"]) File.WriteAllText(Path.Combine(Directory.CreateDirectory(folder[name]).FullName, "mine"), "");
+        var before = Directory.GetFileSystemEntries(folder.Path, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal).ToArray();
+        var said = await Commands.RunAsync(Script, arguments, new Dictionary<string, string> { ["GRID_CLUSTER_DIR"] = folder.Path });
+
+        Assert.Equal(1, said.ExitCode);
+        Assert.Contains("is not empty, and no cluster's: it has no file .grid-cluster", said.Errors, StringComparison.Ordinal);
+        Assert.Equal(before, Directory.GetFileSystemEntries(folder.Path, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task What_runs_is_ended_by_the_settings_that_it_was_started_with_whatever_the_environment_says()
+    {
+        using var folder = new Testing.TestFolder("script");
+        File.WriteAllText(folder[".grid-cluster"], "");
+        // As an older version kept them: not all settings, and a number with a zero in front.
+        File.WriteAllText(Path.Combine(Directory.CreateDirectory(folder["run"]).FullName, "settings"), "GRID_PORT=08089\nGRID_STATS_PORT=1\n");
+        var sleeper = new ProcessStartInfo("bash", ["-c", "exec sleep 300"]);
+        using var process = await ProcessStarter.StartAsync(sleeper);
+        var environment = new Dictionary<string, string> { ["GRID_CLUSTER_DIR"] = folder.Path, ["GRID_PORT"] = "9", ["GRID_DRAIN_SPAN"] = "x" };
+        var started = (await Commands.RunAsync("bash", ["-c", $"s=$(cat /proc/{process.Id}/stat); s=(${{s##*) }}); echo ${{s[19]}}"])).Ok().Output.Trim();
+        File.WriteAllText(folder["run/silo-2.pid"], $"{process.Id} {started}\n");
+
+        Assert.Contains("http://127.0.0.1:8089 ", (await Commands.RunAsync(Script, ["status"], environment)).Output, StringComparison.Ordinal);
+        var refused = await Commands.RunAsync(Script, ["start", "1"], new Dictionary<string, string> { ["GRID_CLUSTER_DIR"] = folder.Path, ["GRID_PORT"] = "9" });
+        Assert.Contains("runs with GRID_PORT=8089, not 9", refused.Errors, StringComparison.Ordinal);
+        Assert.False(process.HasExited);
+
+        (await Commands.RunAsync(Script, ["down", "--wipe"], environment)).Ok();
+        using var deadline = TestDeadline.In(30);
+        await process.WaitForExitAsync(deadline.Token);
+        Assert.False(Directory.Exists(folder.Path));
+    }
+
+    [Fact]
+    public async Task A_host_is_found_from_the_current_folder()
+    {
+        using var folder = new Testing.TestFolder("script");
+        var said = await Commands.RunAsync(
+            "bash",
+            ["-euc", "repo=/ state=/nowhere; source \"$1\"; load_settings given; echo \"${setting[GRID_HOST_DIR]} ${setting[GRID_PORT]}\"", "-", Repository.PathOf("deploy/cluster/settings.sh")],
+            new Dictionary<string, string> { ["GRID_CLUSTER_DIR"] = folder.Path, ["GRID_HOST_DIR"] = "built/host", ["GRID_PORT"] = "08088" },
+            folder.Path);
+
+        Assert.Equal($"{folder["built/host"]} 8088\n", said.Ok().Output);
     }
 
     [Fact]

@@ -112,6 +112,10 @@ public sealed partial class ComposeTests
     }
 
     [Fact]
+    public Task Redis_asks_for_its_password_and_is_told_to_stop() =>
+        RedisCommand.VerifyAsync([.. ((List<object>)Service("redis")["command"]).Select(word => ((string)word).Replace("$$", "$", StringComparison.Ordinal))]);
+
+    [Fact]
     public void Images_have_a_version() =>
         Assert.All(Services().Keys.Cast<string>(), name => Assert.True(ImageName.IsPinned((string)Service(name)["image"]), name));
 

@@ -1,5 +1,8 @@
 using System.Net;
 using System.Net.WebSockets;
+using System.Text.Json.Nodes;
+using Grid.Protocol;
+using Grid.Server.Api;
 using Grid.Testing;
 
 namespace Grid.ClusterTests.Deploy;
@@ -45,6 +48,8 @@ public sealed class HaproxyTests : IAsyncLifetime
     [InlineData("/./metrics")]
     [InlineData("/dashboard")]
     [InlineData("/Dashboard/index.html")]
+    [InlineData("/%zz/../metrics")]
+    [InlineData("/metrics/%")]
     public async Task What_is_for_operators_is_not_for_clients(string path)
     {
         // By hand: HttpClient would tidy the path up.
@@ -59,6 +64,7 @@ public sealed class HaproxyTests : IAsyncLifetime
     [InlineData("/v1/channels/a..b:metrics/messages")]
     [InlineData("/")]
     [InlineData("/metricsandmore")]
+    [InlineData("/v1/channels/%C3%A9+%25:1/messages?after=%zz")]
     public async Task Everything_else_is_handed_on(string path) => Assert.Equal(200, await RawHttp.StatusAsync(Haproxy.Address, path));
 
     [Fact]
@@ -148,6 +154,23 @@ public sealed class HaproxyTests : IAsyncLifetime
         foreach (var silo in _silos) await Haproxy.UntilAsync(silo.Number, "DOWN");
 
         Assert.Equal(503, await RawHttp.StatusAsync(Haproxy.Address, "/balancerz"));
+    }
+
+    [Fact]
+    public async Task Without_a_silo_it_answers_as_a_silo_without_its_stores_would()
+    {
+        foreach (var silo in _silos) await silo.StopAsync();
+        foreach (var silo in _silos) await Haproxy.UntilAsync(silo.Number, "DOWN");
+        using var answer = await Haproxy.Http.PostAsync(new Uri("/v1/x", UriKind.Relative), new StringContent("{}"));
+
+        var problem = GridProblem.Unavailable();
+        Assert.Equal(problem.Status, (int)answer.StatusCode);
+        Assert.Equal(TimeSpan.FromSeconds(1), answer.Headers.RetryAfter?.Delta);
+        Assert.True(answer.Headers.CacheControl?.NoStore);
+        Assert.Equal(GridProblem.MediaType, answer.Content.Headers.ContentType?.MediaType);
+        var body = JsonNode.Parse(await answer.Content.ReadAsStringAsync())!.AsObject();
+        Assert.Equal(["code", "detail", "status", "title", "type"], body.Select(member => member.Key).Order(StringComparer.Ordinal));
+        Assert.Equal((problem.Status, problem.Detail, problem.Code.Name()), ((int)body["status"]!, (string)body["detail"]!, (string)body["code"]!));
     }
 
     private async Task<ClientWebSocket> ConnectAsync()

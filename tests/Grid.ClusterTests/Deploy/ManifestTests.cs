@@ -1,5 +1,6 @@
 using System.Globalization;
 using Grid.Server.Hosting;
+using Grid.Server.Log.Postgres;
 using Grid.Testing;
 using k8s.Models;
 using Microsoft.AspNetCore.Builder;
@@ -7,6 +8,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace Grid.ClusterTests.Deploy;
 
@@ -135,6 +137,23 @@ public sealed class ManifestTests
 
         var outward = policy.Egress.SelectMany(rule => rule.Ports).Select(port => $"{port.Protocol} {port.Port.Value}").ToHashSet();
         Assert.Superset(new HashSet<string> { "TCP silo", "TCP 5432", "TCP 6379", "UDP 53", "TCP 53" }, outward);
+
+        // The cluster's DNS, and the cache that some clusters have on each node.
+        var names = Assert.Single(policy.Egress, rule => rule.Ports.Any(port => port.Port.Value == "53"));
+        Assert.Contains(names.To, to => to.PodSelector?.MatchLabels?.Contains(KeyValuePair.Create("k8s-app", "kube-dns")) == true);
+        Assert.Contains(names.To, to => to.IpBlock?.Cidr == "169.254.20.10/32");
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public async Task Monitoring_finds_each_silo(string folder)
+    {
+        var set = await ManifestSet.BuildAsync(folder);
+        var silos = set.Get<V1Service>("grid-silos").Spec;
+
+        // Headless: its ports are the pods' own.
+        Assert.Equal("None", silos.ClusterIP);
+        Assert.Equal(set.Silo.Ports.Select(p => (p.Name, p.ContainerPort)).Order(), silos.Ports.Select(p => (p.TargetPort.Value, p.Port)).Order());
     }
 
     [Theory]
@@ -163,6 +182,39 @@ public sealed class ManifestTests
         var rolling = (await ManifestSet.BuildAsync(folder)).Deployment.Spec.Strategy.RollingUpdate;
 
         Assert.Equal(("1", "0"), (rolling.MaxSurge.Value, rolling.MaxUnavailable.Value));
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public async Task A_roll_out_waits_for_a_drain_before_the_next_and_gives_up_after_the_longest_start(string folder)
+    {
+        var set = await ManifestSet.BuildAsync(folder);
+        var options = DeployedOptions.Bind(set.Settings);
+        var (spec, start) = (set.Deployment.Spec, set.Silo.StartupProbe);
+        var starts = start.PeriodSeconds * start.FailureThreshold;
+
+        // A silo that starts takes 5 s at least, and the one before it drains all that time.
+        var drain = options.DrainNotice + options.DrainSpan + GridSiloBuilderExtensions.AfterDrain;
+        Assert.True(spec.MinReadySeconds + 5 >= drain.TotalSeconds);
+        Assert.True(starts >= 600);
+        Assert.True(spec.ProgressDeadlineSeconds > starts + spec.MinReadySeconds);
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public async Task The_database_has_connections_for_all_silos_and_two_more(string folder)
+    {
+        var set = await ManifestSet.BuildAsync(folder);
+        const string Given = "Host=postgres";
+        var each = ((string[])[PostgresConnectionString.ForLog(Given), PostgresConnectionString.ForStorage(Given), PostgresConnectionString.ForMembership(Given)])
+            .Sum(made => new NpgsqlConnectionStringBuilder(made).MaxPoolSize);
+        var needed = (set.One<V2HorizontalPodAutoscaler>().Spec.MaxReplicas + 2) * each;
+
+        // What the manifests and the documentation say it is.
+        Assert.Equal(28, each);
+        if (folder == "overlays/production") Assert.Contains(needed.ToString(CultureInfo.InvariantCulture), Repository.Read("docs/operations.md"), StringComparison.Ordinal);
+        foreach (var argument in set.Pods.SelectMany(pod => pod.Spec.Containers).SelectMany(c => c.Args ?? []).Where(a => a.StartsWith("max_connections=", StringComparison.Ordinal)))
+            Assert.True(int.Parse(argument.Split('=')[1], CultureInfo.InvariantCulture) > needed, argument);
     }
 
     [Theory]
@@ -196,6 +248,14 @@ public sealed class ManifestTests
         var set = await ManifestSet.BuildAsync(folder);
 
         Assert.All(set.Pods.SelectMany(pod => pod.Spec.Containers), container => Assert.True(ImageName.IsPinned(container.Image), container.Image));
+    }
+
+    [Fact]
+    public async Task Redis_asks_for_its_password_and_is_told_to_stop()
+    {
+        var set = await ManifestSet.BuildAsync("overlays/dev");
+
+        await RedisCommand.VerifyAsync([.. set.Get<V1StatefulSet>("redis").Spec.Template.Spec.Containers.Single().Command]);
     }
 
     [Fact]

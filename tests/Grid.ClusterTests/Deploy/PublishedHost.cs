@@ -24,6 +24,7 @@ public sealed class PublishedHost : IAsyncLifetime, IDisposable
         var environment = new Dictionary<string, string>
         {
             ["TARGETARCH"] = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? "amd64" : "arm64", ["MSBUILDDISABLENODEREUSE"] = "1",
+            ["UseSharedCompilation"] = "false",
         };
         foreach (var instruction in Dockerfile.Load().Instructions.Where(i => i.Stage == "build"))
         {
