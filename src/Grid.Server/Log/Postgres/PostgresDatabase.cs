@@ -15,7 +15,7 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
         Description = PostgresConnectionString.Describe(cluster.Postgres);
         var builder = new NpgsqlDataSourceBuilder(PostgresConnectionString.ForLog(cluster.Postgres)) { Name = "grid" };
         Source = builder.Build();
-        _schema = new PostgresSchema(Source, Description, loggers.CreateLogger<PostgresSchema>());
+        _schema = new PostgresSchema(Source, Description, loggers.CreateLogger<PostgresSchema>()) { ClusterId = cluster.ClusterId };
     }
 
     /// <summary>The connections.</summary>
