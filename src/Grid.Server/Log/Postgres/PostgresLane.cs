@@ -63,7 +63,7 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         }
     }
 
-    /// <summary>Waits until an append is queued. When the wait is cancelled before, it is not made.</summary>
+    /// <summary>Waits until an append is queued. When the wait is cancelled before, it is not made: <see cref="WaitingAppend.IsLetIn"/> tells.</summary>
     public async Task LetInAsync(WaitingAppend waiting, CancellationToken cancellationToken)
     {
         try
@@ -72,7 +72,7 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         }
         catch (OperationCanceledException)
         {
-            lock (_gate) waiting.Withdrawn = true;
+            lock (_gate) waiting.Withdrawn = !waiting.IsLetIn;
             throw;
         }
     }
@@ -352,3 +352,6 @@ internal sealed class WaitingAppend(PostgresAppend append)
     /// <summary>Its caller does not want it any more.</summary>
     public bool Withdrawn { get; set; }
 }
+    /// <summary>Whether it was queued. Once <see cref="PostgresLane.LetInAsync"/> has ended, this does not change.</summary>
+    public bool IsLetIn => LetIn.Task.IsCompletedSuccessfully;
+

@@ -66,7 +66,18 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
         var lane = _lanes[(uint)request.Channel.GetHashCode() % (uint)_lanes.Length];
         var append = _appends.Get();
         append.Begin(request);
-        if (lane.Enqueue(append) is { } waiting) return new ValueTask<AppendResult>(WaitAsync(lane, append, waiting, cancellationToken));
+        WaitingAppend? waiting;
+        try
+        {
+            waiting = lane.Enqueue(append);
+        }
+        catch
+        {
+            append.Abandon();
+            throw;
+        }
+
+        if (waiting is not null) return new ValueTask<AppendResult>(WaitAsync(lane, append, waiting, cancellationToken));
         var answer = new ValueTask<AppendResult>(append, append.Version);
 
         // A caller that stops waiting does not stop the append: its outcome is then unknown to it.
@@ -198,7 +209,16 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
     private static async Task<AppendResult> WaitAsync(
         PostgresLane lane, PostgresAppend append, WaitingAppend waiting, CancellationToken cancellationToken)
     {
-        await lane.LetInAsync(waiting, cancellationToken);
+        try
+        {
+            await lane.LetInAsync(waiting, cancellationToken);
+        }
+        catch when (!waiting.IsLetIn)
+        {
+            append.Abandon();
+            throw;
+        }
+
         var answer = new ValueTask<AppendResult>(append, append.Version).AsTask();
         return await answer.WaitAsync(cancellationToken);
     }
