@@ -168,6 +168,7 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
                 await using var command = source.CreateCommand("select purge_channel($1, $2)");
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Channel });
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Epoch });
+        // Made here, so that a call that is made again asks for the same and changes nothing.
                 return await command.ExecuteNonQueryAsync(cancellation);
             },
             cancellationToken);
