@@ -49,10 +49,11 @@ internal static class PostgresConnectionString
     });
 
     /// <summary>
-    /// The connection string for Orleans' grain storage, with a small pool of its own.
+    /// The connection string for Orleans' grain storage, with a small pool of its own. Orleans does not look for the warning that
+    /// <see cref="CommitWatch"/> looks for, so what follows a cancelled command is not read at all: its connection ends with an error.
     /// </summary>
     /// <exception cref="GridStartupException">It is no connection string.</exception>
-    public static string ForStorage(string given) => ForOrleans(given, "storage", PoolSize / 4);
+    public static string ForStorage(string given) => ForOrleans(given, "storage", PoolSize / 4, b => b.CancellationTimeout = -1);
 
     /// <summary>
     /// The connection string for Orleans' membership. Its pool is its own and small: a burst of reads that takes all connections of
@@ -61,8 +62,9 @@ internal static class PostgresConnectionString
     /// <exception cref="GridStartupException">It is no connection string.</exception>
     public static string ForMembership(string given) => ForOrleans(given, "membership", 3);
 
-    private static string ForOrleans(string given, string use, int connections) => Build(given, b =>
+    private static string ForOrleans(string given, string use, int connections, Action<NpgsqlConnectionStringBuilder>? adapt = null) => Build(given, b =>
     {
+        adapt?.Invoke(b.Builder);
         b.Builder.ApplicationName += $" ({use})";
         b.Builder.MaxPoolSize = Math.Max(b.Builder.MinPoolSize, connections);
     });

@@ -93,13 +93,21 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
             (Channel: channel.ToString(), Keys: keys, Now: now),
             static async (state, source, cancellation) =>
             {
-                await using var command = source.CreateCommand("select o_index, o_message from find_keys($1, $2, $3)");
+                await using var connection = await source.OpenConnectionAsync(cancellation);
+                var watch = new CommitWatch(connection);
+                await using var command = new NpgsqlCommand("select o_index, o_message from find_keys($1, $2, $3)", connection);
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Channel });
                 command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = [.. state.Keys.Select(Encoding.UTF8.GetBytes)] });
                 command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = state.Now });
                 var offsets = new long[state.Keys.Count];
-                await using var rows = await command.ExecuteReaderAsync(cancellation);
-                while (await rows.ReadAsync(cancellation)) offsets[rows.GetInt32(0) - 1] = rows.GetInt64(1);
+                await using (var rows = await command.ExecuteReaderAsync(cancellation))
+                {
+                    while (await rows.ReadAsync(cancellation)) offsets[rows.GetInt32(0) - 1] = rows.GetInt64(1);
+                    await rows.NextResultAsync(cancellation);
+                }
+
+                // A key that is known stands for a message that was acknowledged.
+                watch.Verify();
                 return offsets;
             },
             cancellationToken);
@@ -160,16 +168,20 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
     /// <inheritdoc/>
     public async ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default)
     {
+        // Made here, so that a call that is made again asks for the same and changes nothing.
         var epoch = RocksDbStore.NewEpoch();
         await _database.ReadAsync(
             (Channel: channel.ToString(), Epoch: epoch),
             static async (state, source, cancellation) =>
             {
-                await using var command = source.CreateCommand("select purge_channel($1, $2)");
+                await using var connection = await source.OpenConnectionAsync(cancellation);
+                var watch = new CommitWatch(connection);
+                await using var command = new NpgsqlCommand("select purge_channel($1, $2)", connection);
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Channel });
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Epoch });
-        // Made here, so that a call that is made again asks for the same and changes nothing.
-                return await command.ExecuteNonQueryAsync(cancellation);
+                var purged = await command.ExecuteNonQueryAsync(cancellation);
+                watch.Verify();
+                return purged;
             },
             cancellationToken);
         return new ChannelHead(epoch, Oldest: 1, Head: 0);

@@ -124,3 +124,25 @@ begin
     where c.name = _name;
 end
 $$;
+
+-- Which of some keys are known, and the offsets of their messages. Whoever is told that a key is known takes its message for stored. A
+-- commit whose wait for a synchronous standby was cut short can be seen before the standby has it, so such an answer waits as the
+-- append should have: the lock makes this transaction one that writes, and its commit comes after that one's.
+create or replace function find_keys(_name text, _keys bytea[], _now bigint)
+returns table (o_index int, o_message bigint)
+language plpgsql volatile
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return query
+    select k.i::int, t.message
+    from channels c
+    cross join unnest(_keys) with ordinality k(key, i)
+    join keys t on t.channel = c.id and t.key = k.key and t.expires > _now and t.bucket >= _now / 3600000
+    where c.name = _name;
+    if found then
+        perform from channels c where c.name = _name for no key update;
+    end if;
+end
+$$;
