@@ -146,3 +146,16 @@ begin
     end if;
 end
 $$;
+
+-- Writes as an append does, in what can go wrong: new pages on the disk, a commit, the wait for a standby. In a table of its own, which
+-- nobody else sees or can have locked (a backup, say) and which is gone with the commit. Unlogged, so that its rows are in no log and
+-- reach no subscriber; of a type that is never stored apart, so that it is one table and not two.
+create function try_write() returns void language plpgsql as $$
+declare
+    _table text := 'write_probe_' || pg_backend_pid();
+begin
+    execute format('create unlogged table %I (filler name)', _table);
+    execute format('insert into %I select ''x'' from generate_series(1, 1000)', _table);
+    execute format('drop table %I', _table);
+end
+$$;
