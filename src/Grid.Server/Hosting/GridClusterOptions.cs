@@ -9,7 +9,10 @@ public sealed class GridClusterOptions
     /// <summary>The connection string of Redis (StackExchange.Redis's form): sessions and their cursors.</summary>
     public string Redis { get; set; } = string.Empty;
 
-    /// <summary>The cluster's name. Silos of one name on one database form one cluster. Default: <c>grid</c>.</summary>
+    /// <summary>
+    /// The cluster's name. Silos of one name on one database form one cluster; the database belongs to the cluster that came first, and
+    /// silos of another one are refused. Default: <c>grid</c>.
+    /// </summary>
     public string ClusterId { get; set; } = "grid";
 
     /// <summary>

@@ -12,7 +12,8 @@ namespace Grid.Server.Tenancy;
 /// The key is <see cref="BootstrapOptions.ApiKey"/>; without it, and only when the tenant is made, one is generated. It is in the
 /// result of that one call and stored nowhere, so the caller must show it. A key that is configured later, or changed, is added to
 /// the tenant: older keys stay valid, and whoever lost the generated key gets in again by configuring one. A configured key that was
-/// revoked stays revoked. Several silos may call this at once: one of them makes the tenant.
+/// revoked stays revoked. Several silos may call this at once: one of them makes the tenant. A call that failed because the store was
+/// away may be made again on the same object, one after the other, and goes on where that one ended.
 /// </remarks>
 public sealed partial class TenancyBootstrap
 {
@@ -28,6 +29,10 @@ public sealed partial class TenancyBootstrap
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
+    // What a try that failed leaves to the next. An answer that was lost may have been a success, and its key must not be lost with it.
+    private string? _generated;
+    private bool _mayHaveCreated;
+
     internal TenancyBootstrap(
         IGrainFactory grains, ApiKeys keys, IOptions<GridOptions> options, TimeProvider time, ILogger<TenancyBootstrap> logger) =>
         (_grains, _keys, _options, _time, _logger) = (grains, keys, options.Value, time, logger);
@@ -42,22 +47,29 @@ public sealed partial class TenancyBootstrap
 
         // The key first: a crash in between leaves a key that nobody knows, not a tenant that nobody can enter.
         var added = configured is not null && await AddAsync(configured, "configured at start");
-        string? generated = null;
         if (!exists && configured is null)
         {
-            generated = ApiKeys.Generate();
-            await AddAsync(generated, "generated at the first start");
+            _generated ??= ApiKeys.Generate();
+            await AddAsync(_generated, "generated at the first start");
         }
 
-        var created = !exists && await tenant.CreateAsync(new TenantSettings());
-        if (generated is not null && !created)
+        if (!exists)
         {
-            // Another silo was faster, and shows its own key.
-            await _grains.GetGrain<IApiKeyGrain>(_keys.Digest(generated)).RevokeAsync();
-            generated = null;
+            var before = _mayHaveCreated;
+            _mayHaveCreated = true;
+            _mayHaveCreated = await tenant.CreateAsync(new TenantSettings()) || before;
+        }
+
+        if (_generated is not null && !_mayHaveCreated)
+        {
+            // Another silo was faster, and shows its own key. Where that is not certain both are shown, and both are good.
+            await _grains.GetGrain<IApiKeyGrain>(_keys.Digest(_generated)).RevokeAsync();
+            _generated = null;
         }
 
         await _grains.GetGrain<ITenantGrain>(PlaygroundTenant).CreateAsync(new TenantSettings { DisplayName = "Playground" });
+        var (created, generated) = (_mayHaveCreated, _generated);
+        (_mayHaveCreated, _generated) = (false, null);
         if (created) LogTenantMade(DefaultTenant);
         if (added && !created) LogKeyAdded();
         return new BootstrapResult(created, generated, added);

@@ -5,6 +5,7 @@ using Grid.Protocol;
 using Grid.Server.Log;
 using Grid.Server.Log.Postgres;
 using Grid.Testing;
+using Npgsql;
 
 namespace Grid.ClusterTests.Stores;
 
@@ -133,6 +134,72 @@ public sealed class PostgresOutageTests(PostgresFixture fixture) : IClassFixture
         await server.ExecuteAsync("alter system reset default_transaction_read_only");
         await server.ExecuteAsync("select pg_reload_conf()");
         await UntilAppendedAsync(log, channel, deadline);
+    }
+
+    /// <summary>Like a disk that is full: the server answers questions, and what it has room for, but no append.</summary>
+    [Fact]
+    public async Task While_appends_find_no_room_the_database_is_away_although_it_answers()
+    {
+        var server = fixture.Server;
+        var connectionString = await server.CreateDatabaseAsync();
+        var name = new NpgsqlConnectionStringBuilder(connectionString).Database!;
+        await using var database = await Postgres.OpenAsync(connectionString);
+        await using var log = Postgres.Log(database);
+        var channel = new ChannelId("t", "room:1");
+        var head = await AppendAsync(log, channel, (await log.GetHeadAsync(channel)).Position);
+        await server.ExecuteAsync(
+            """
+            create function grid.full_for_rows() returns trigger language plpgsql as
+                $$ begin raise exception 'No space left on device' using errcode = '53100'; end $$;
+            create function grid.full_for_tables() returns event_trigger language plpgsql as
+                $$ begin raise exception 'No space left on device' using errcode = '53100'; end $$;
+            create trigger full_for_rows before insert on grid.messages for each row execute function grid.full_for_rows();
+            create event trigger full_for_tables on ddl_command_start when tag in ('CREATE TABLE') execute function grid.full_for_tables();
+            """,
+            name);
+
+        // Nobody has seen it yet.
+        Assert.True(await database.IsUsableAsync(CancellationToken.None));
+        var failed = await Assert.ThrowsAsync<LogUnavailableException>(async () => await AppendAsync(log, channel, head));
+        Assert.Contains("No space left on device", failed.Message, StringComparison.Ordinal);
+
+        // From here on it is known, for as long as writes fail, and however often it is tried. Reading goes on.
+        using var deadline = TestDeadline.In(60);
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.False(await database.IsUsableAsync(deadline.Token));
+            var tried = await Assert.ThrowsAsync<PostgresException>(async () => await database.TryWriteAsync(deadline.Token));
+            Assert.Equal("53100", tried.SqlState);
+            await Assert.ThrowsAsync<LogUnavailableException>(async () => await AppendAsync(log, channel, head));
+        }
+
+        Assert.Single((await log.ReadAsync(channel, 0, 10)).Messages);
+        await server.ExecuteAsync("drop trigger full_for_rows on grid.messages; drop event trigger full_for_tables", name);
+        await deadline.UntilAsync(async () => await database.IsUsableAsync(deadline.Token), () => "the database to be usable again");
+        await UntilAppendedAsync(log, channel, deadline);
+        Assert.Equal(0L, await server.ExecuteAsync("select count(*) from pg_class where relname like 'write_probe%'", name));
+    }
+
+    [Fact]
+    public async Task Appends_that_are_refused_give_their_buffers_back()
+    {
+        await using var database = await Postgres.OpenAsync(await fixture.Server.CreateDatabaseAsync());
+        await using var log = Postgres.Log(database);
+        await log.DisposeAsync();
+        var request = new AppendRequest
+        {
+            Channel = new ChannelId("t", "room:1"),
+            ExpectedHead = new Position("e", 0),
+            Messages = [new Message { Offset = 1, At = 1, Payload = Payload.Binary(new byte[128 * 1024]) }],
+            KeyWindow = TimeSpan.Zero,
+        };
+        Refused();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 200; i++) Refused();
+        Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / 200, 0, 64 * 1024);
+
+        // Refused before there is anything to wait for, on this thread.
+        void Refused() => Assert.IsType<LogUnavailableException>(Record.Exception(() => { _ = log.AppendAsync(request).AsTask(); }));
     }
 
     [Fact]

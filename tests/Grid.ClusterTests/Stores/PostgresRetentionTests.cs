@@ -65,6 +65,61 @@ public sealed class PostgresRetentionTests(PostgresFixture fixture) : IClassFixt
     }
 
     [Fact]
+    public async Task Where_to_cut_is_found_far_from_the_oldest_too()
+    {
+        await FillAsync("bytes:1", appends: 300, perAppend: 1, size: 100);
+        var aged = (await _log.GetHeadAsync(new ChannelId("t", "age:1"))).Position;
+        for (var minute = 0; minute < 300; minute++)
+        {
+            aged = await FillAsync("age:1", appends: 1, perAppend: 1 + (minute % 3), from: aged);
+            _time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        await _retention.SweepAsync(CancellationToken.None);
+        Assert.Equal(291, (await HeadAsync("bytes:1")).Oldest);
+
+        // Three minutes have six messages, and the last hour is kept.
+        Assert.Equal((240 * 2) + 1, (await HeadAsync("age:1")).Oldest);
+        Assert.Equal(120, (await _log.ReadAsync(new ChannelId("t", "age:1"), 0, 1000)).Messages.Count);
+
+        // Nothing of a channel is young enough.
+        _time.Advance(TimeSpan.FromHours(2));
+        await _retention.SweepAsync(CancellationToken.None);
+        Assert.Equal(601, (await HeadAsync("age:1")).Oldest);
+    }
+
+    [Fact]
+    public async Task The_first_run_is_the_one_that_a_walk_finds()
+    {
+        var head = (await _log.GetHeadAsync(new ChannelId("t", "free:1"))).Position;
+        for (var i = 0; i < 200; i++)
+        {
+            head = await FillAsync("free:1", appends: 1, perAppend: 1 + (i % 7), from: head);
+            if (i % 3 == 0) _time.Advance(TimeSpan.FromMilliseconds(10));
+        }
+
+        // Each time and total that there is, and those beside them, from the start and from within.
+        await using var command = _database.Source.CreateCommand(
+            """
+            select count(*), count(*) filter (where f.o_last is distinct from w.last or f.o_count is distinct from w.count)
+            from (
+                select distinct m.channel, m.at + n.d as at, 0::bigint as total from messages m, unnest(array[-1, 0, 1]) n(d)
+                union all
+                select m.channel, 0, m.total + n.d from messages m, unnest(array[-1, 0, 1]) n(d)) q
+            cross join unnest(array[1, 2, 50, 333, 797, 798, 10000]) s(start)
+            left join lateral first_run(q.channel, s.start, q.at, q.total) f on true
+            left join lateral (
+                select m.last, m.count from messages m
+                where m.channel = q.channel and m.last >= s.start and m.at >= q.at and m.total >= q.total
+                order by m.last limit 1) w on true
+            """);
+        await using var rows = await command.ExecuteReaderAsync();
+        Assert.True(await rows.ReadAsync());
+        Assert.True(rows.GetInt64(0) > 4_000);
+        Assert.Equal(0, rows.GetInt64(1));
+    }
+
+    [Fact]
     public async Task A_message_larger_than_the_limit_stays_while_it_is_the_newest()
     {
         await FillAsync("bytes:1", appends: 3, perAppend: 1, size: 5_000);
@@ -104,6 +159,23 @@ public sealed class PostgresRetentionTests(PostgresFixture fixture) : IClassFixt
         Assert.Equal((3, 3), (await RowsAsync("messages"), await RowsAsync("keys")));
         Assert.Equal(0, await RowsAsync("purged"));
         Assert.Equal(3, (await _log.ReadAsync(new ChannelId("t", "free:1"), 0, 10)).Messages.Count);
+    }
+
+    [Fact]
+    public async Task A_purge_that_is_made_again_changes_nothing()
+    {
+        var channel = new ChannelId("t", "free:1");
+        await FillAsync("free:1", appends: 2, perAppend: 1, keys: true);
+        var purged = await _log.PurgeAsync(channel);
+        await FillAsync("free:1", appends: 3, perAppend: 1, keys: true);
+        await using var again = _database.Source.CreateCommand($"select purge_channel('{channel}', '{purged.Epoch}')");
+        await again.ExecuteNonQueryAsync();
+        Assert.Equal(new ChannelHead(purged.Epoch, 1, 3), await HeadAsync("free:1"));
+        Assert.Equal(1, await RowsAsync("purged"));
+
+        // With another epoch it is another purge.
+        Assert.NotEqual(purged.Epoch, (await _log.PurgeAsync(channel)).Epoch);
+        Assert.Equal(0, (await HeadAsync("free:1")).Head);
     }
 
     [Fact]

@@ -74,6 +74,48 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
     }
 
     [Fact]
+    public async Task A_database_belongs_to_the_cluster_that_came_first()
+    {
+        var connectionString = await fixture.Server.CreateDatabaseAsync();
+        var outcomes = await Task.WhenAll(Enumerable.Range(0, 6).Select(i => Task.Run(() => OpenAsync(connectionString, i % 2 == 0 ? "one" : "two"))));
+        var refused = outcomes.OfType<GridStartupException>().ToArray();
+        Assert.Equal(3, refused.Length);
+        Assert.Equal(3, outcomes.Count(o => o is null));
+        var (owner, other) = await OpenAsync(connectionString, "one") is null ? ("one", "two") : ("two", "one");
+        Assert.All(refused, r => Assert.Contains($"belongs to the cluster '{owner}', and Grid__ClusterId is '{other}'", r.Message, StringComparison.Ordinal));
+
+        // One from before that was noted is whose who comes first.
+        await fixture.Server.ExecuteAsync("delete from grid.store where name = 'cluster'", new NpgsqlConnectionStringBuilder(connectionString).Database!);
+        Assert.Null(await OpenAsync(connectionString, other));
+        Assert.IsType<GridStartupException>(await OpenAsync(connectionString, owner));
+
+        static async Task<Exception?> OpenAsync(string connectionString, string cluster)
+        {
+            await using var database = new PostgresDatabase(
+                new GridClusterOptions { Postgres = connectionString, ClusterId = cluster }, NullLoggerFactory.Instance);
+            return await Record.ExceptionAsync(() => database.OpenAsync(CancellationToken.None));
+        }
+    }
+
+    [Theory]
+    [InlineData("Maximum Pool Size=5", "Make it 6 or more")]
+    [InlineData("MaxPoolSize=1", "Make it 6 or more")]
+    [InlineData("Maximum Pool Size=8;Minimum Pool Size=9", "Minimum Pool Size=9")]
+    public void A_pool_that_is_too_small_is_refused(string setting, string reason)
+    {
+        var refused = Assert.Throws<GridStartupException>(() => PostgresConnectionString.ForLog($"Host=db;Password=Hidden-Word;{setting}"));
+        Assert.Contains(reason, refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("Hidden-Word", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Maximum Pool Size=6", 6)]
+    [InlineData("Minimum Pool Size=30", 30)]
+    [InlineData("Pooling=false", 20)]
+    public void A_pool_that_suffices_is_taken(string setting, int size) =>
+        Assert.Equal(size, new NpgsqlConnectionStringBuilder(PostgresConnectionString.ForLog($"Host=db;{setting}")).MaxPoolSize);
+
+    [Fact]
     public async Task A_newer_schema_is_used_only_when_it_says_so()
     {
         var connectionString = await fixture.Server.CreateDatabaseAsync();

@@ -76,6 +76,13 @@ internal sealed class PostgresAppend(PostgresMessageLog log) : IValueTaskSource<
         _source.SetException(reason);
     }
 
+    /// <summary>Takes it back before it was queued: nobody answers it, and nobody waits.</summary>
+    public void Abandon()
+    {
+        Release();
+        log.Return(this);
+    }
+
     /// <inheritdoc/>
     public AppendResult GetResult(short token)
     {

@@ -35,26 +35,35 @@ internal sealed class PostgresAppender(NpgsqlDataSource source, NamespacePolicie
 
     private NpgsqlConnection? _connection;
     private NpgsqlCommand? _command;
+    private CommitWatch? _watch;
 
     /// <summary>Appends a group and returns the answers, in its order.</summary>
     /// <param name="group">Appends of different channels.</param>
     /// <param name="answers">Cleared and filled.</param>
     /// <param name="now">The time, in Unix milliseconds.</param>
+    /// <exception cref="StandbyException">It is stored, and a synchronous standby may lack it.</exception>
     public async Task AppendAsync(IReadOnlyList<PostgresAppend> group, List<AppendResult> answers, long now)
     {
         Fill(group, now);
         answers.Clear();
         var command = await CommandAsync();
         foreach (var append in group) answers.Add(AppendResult.Appended(append.NewHead));
-        await using var rows = await command.ExecuteReaderAsync();
-        while (await rows.ReadAsync())
+        await using (var rows = await command.ExecuteReaderAsync())
         {
-            var index = rows.GetInt32(0) - 1;
-            var head = new Position(rows.GetString(1), rows.GetInt64(2));
-            answers[index] = await rows.IsDBNullAsync(3)
-                ? AppendResult.HeadMoved(head)
-                : AppendResult.KeysSeen(head, Seen(head, rows.GetFieldValue<long[]>(3), rows.GetFieldValue<long[]>(4)));
+            while (await rows.ReadAsync())
+            {
+                var index = rows.GetInt32(0) - 1;
+                var head = new Position(rows.GetString(1), rows.GetInt64(2));
+                answers[index] = await rows.IsDBNullAsync(3)
+                    ? AppendResult.HeadMoved(head)
+                    : AppendResult.KeysSeen(head, Seen(head, rows.GetFieldValue<long[]>(3), rows.GetFieldValue<long[]>(4)));
+            }
+
+            // The commit comes after the last row. What goes wrong in it is thrown here; disposing does not have to.
+            await rows.NextResultAsync();
         }
+
+        _watch!.Verify();
     }
 
     /// <summary>Makes the partitions that a group needs.</summary>
@@ -100,6 +109,7 @@ internal sealed class PostgresAppender(NpgsqlDataSource source, NamespacePolicie
     {
         if (_command is not null) return _command;
         _connection = await source.OpenConnectionAsync();
+        _watch = new CommitWatch(_connection);
         var command = new NpgsqlCommand(
             "select * from append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)", _connection);
         foreach (var parameter in (NpgsqlParameter[])[

@@ -19,20 +19,41 @@ internal static class PostgresConnectionString
     private const int PoolSize = 20;
 
     /// <summary>
+    /// The fewest that the log works with: those that append are kept, those that ask for heads come in bursts, the sweep of retention
+    /// has one for minutes, and one has to be left for reads.
+    /// </summary>
+    private const int LeastPoolSize = PostgresMessageLog.DefaultLanes + PostgresHeads.MaxStatements + 2;
+
+    /// <summary>
     /// The connection string for the log. What the operator gave stands, but for the search path and for
     /// <c>synchronous_commit</c>: an append is answered when it is synced, whatever the database's default is.
     /// </summary>
-    /// <exception cref="GridStartupException">It is no connection string.</exception>
+    /// <exception cref="GridStartupException">It is no connection string, or allows too few connections.</exception>
     public static string ForLog(string given) => Build(given, b =>
     {
-        if (!b.Given("Maximum Pool Size")) b.Builder.MaxPoolSize = PoolSize;
+        if (!b.Given("Maximum Pool Size")) b.Builder.MaxPoolSize = Math.Max(b.Builder.MinPoolSize, PoolSize);
+        if (!b.Builder.Pooling) return;
+        if (b.Builder.MaxPoolSize < LeastPoolSize)
+        {
+            throw new GridStartupException(
+                $"The connection string of PostgreSQL has 'Maximum Pool Size={b.Builder.MaxPoolSize}', with which a silo would wait for its "
+                + $"own connections. Make it {LeastPoolSize} or more, or leave it out: {PoolSize} is the default.");
+        }
+
+        if (b.Builder.MaxPoolSize < b.Builder.MinPoolSize)
+        {
+            throw new GridStartupException(
+                $"The connection string of PostgreSQL has 'Minimum Pool Size={b.Builder.MinPoolSize}', which is more than its "
+                + $"'Maximum Pool Size={b.Builder.MaxPoolSize}'.");
+        }
     });
 
     /// <summary>
-    /// The connection string for Orleans' grain storage, with a small pool of its own.
+    /// The connection string for Orleans' grain storage, with a small pool of its own. Orleans does not look for the warning that
+    /// <see cref="CommitWatch"/> looks for, so what follows a cancelled command is not read at all: its connection ends with an error.
     /// </summary>
     /// <exception cref="GridStartupException">It is no connection string.</exception>
-    public static string ForStorage(string given) => ForOrleans(given, "storage", PoolSize / 4);
+    public static string ForStorage(string given) => ForOrleans(given, "storage", PoolSize / 4, b => b.CancellationTimeout = -1);
 
     /// <summary>
     /// The connection string for Orleans' membership. Its pool is its own and small: a burst of reads that takes all connections of
@@ -41,8 +62,9 @@ internal static class PostgresConnectionString
     /// <exception cref="GridStartupException">It is no connection string.</exception>
     public static string ForMembership(string given) => ForOrleans(given, "membership", 3);
 
-    private static string ForOrleans(string given, string use, int connections) => Build(given, b =>
+    private static string ForOrleans(string given, string use, int connections, Action<NpgsqlConnectionStringBuilder>? adapt = null) => Build(given, b =>
     {
+        adapt?.Invoke(b.Builder);
         b.Builder.ApplicationName += $" ({use})";
         b.Builder.MaxPoolSize = Math.Max(b.Builder.MinPoolSize, connections);
     });

@@ -9,13 +9,14 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
 {
     private readonly PostgresSchema _schema;
     private long _clearedAt;
+    private int _refusing;
 
     public PostgresDatabase(GridClusterOptions cluster, ILoggerFactory loggers)
     {
         Description = PostgresConnectionString.Describe(cluster.Postgres);
         var builder = new NpgsqlDataSourceBuilder(PostgresConnectionString.ForLog(cluster.Postgres)) { Name = "grid" };
         Source = builder.Build();
-        _schema = new PostgresSchema(Source, Description, loggers.CreateLogger<PostgresSchema>());
+        _schema = new PostgresSchema(Source, Description, loggers.CreateLogger<PostgresSchema>()) { ClusterId = cluster.ClusterId };
     }
 
     /// <summary>The connections.</summary>
@@ -31,7 +32,29 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     public Task OpenAsync(CancellationToken cancellationToken) => _schema.MigrateAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<bool> IsUsableAsync(CancellationToken cancellationToken)
+    /// <remarks>
+    /// A question alone would not do: a server whose disk is full, or whose standby is away, answers it. Lanes know better, and try a
+    /// write until one succeeds.
+    /// </remarks>
+    public async ValueTask<bool> IsUsableAsync(CancellationToken cancellationToken) =>
+        Volatile.Read(ref _refusing) == 0 && await TakesWritesAsync(cancellationToken);
+
+    /// <summary>Counts the lanes that refuse appends, since one failed and no write has succeeded since.</summary>
+    public void NoteRefusing(int change) => Interlocked.Add(ref _refusing, change);
+
+    /// <summary>Writes, and tells whether that can be done. May throw instead of answering no.</summary>
+    public async ValueTask<bool> TryWriteAsync(CancellationToken cancellationToken)
+    {
+        if (!await TakesWritesAsync(cancellationToken)) return false;
+        await using var connection = await Source.OpenConnectionAsync(cancellationToken);
+        var watch = new CommitWatch(connection);
+        await using var command = new NpgsqlCommand("select try_write()", connection);
+        await command.ExecuteNonQueryAsync(cancellationToken);
+        watch.Verify();
+        return true;
+    }
+
+    private async ValueTask<bool> TakesWritesAsync(CancellationToken cancellationToken)
     {
         await using var command = Source.CreateCommand(PostgresSchema.TakesWrites);
         if (await command.ExecuteScalarAsync(cancellationToken) is true) return true;

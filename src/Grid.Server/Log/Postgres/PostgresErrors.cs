@@ -36,9 +36,9 @@ internal static class PostgresErrors
     /// Whether the connection, or the pool's others, may be dead: a server that was stopped or killed closes all at once, so that one
     /// dead connection speaks for the others of its age.
     /// </summary>
-    public static bool IsOfConnection(Exception e) => e is not PostgresException p
+    public static bool IsOfConnection(Exception e) => e is not StandbyException && (e is not PostgresException p
         || p.SqlState.StartsWith("57P", StringComparison.Ordinal) || p.SqlState.StartsWith("08", StringComparison.Ordinal)
-        || p.SqlState is PostgresErrorCodes.ReadOnlySqlTransaction;
+        || p.SqlState is PostgresErrorCodes.ReadOnlySqlTransaction);
 
     /// <summary>Whether a read that failed may be made again on another connection at once: the server did not take its time over it.</summary>
     public static bool IsWorthAnotherConnection(Exception e) => IsOfConnection(e) && !IsTimeout(e);

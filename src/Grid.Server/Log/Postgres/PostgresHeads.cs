@@ -11,7 +11,7 @@ namespace Grid.Server.Log.Postgres;
 internal sealed class PostgresHeads(PostgresDatabase database)
 {
     /// <summary>Statements at once: while one waits for the network, another's rows are read.</summary>
-    private const int MaxStatements = 2;
+    public const int MaxStatements = 2;
 
     /// <summary>After so many channels a statement takes no further question.</summary>
     private const int FullStatement = 1000;

@@ -10,7 +10,7 @@ namespace Grid.Server.Log.Postgres;
 /// </summary>
 /// <remarks>
 /// After a failure the group's outcome is unknown, and all that waits fails with it rather than one by one after a timeout each. Until
-/// a probe finds the database well again, appends are refused at once.
+/// a write of a lane's own succeeds, appends are refused at once.
 /// </remarks>
 internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAppender appender, LogMetrics? metrics, TimeProvider time, ILogger logger)
 {
@@ -63,7 +63,7 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         }
     }
 
-    /// <summary>Waits until an append is queued. When the wait is cancelled before, it is not made.</summary>
+    /// <summary>Waits until an append is queued. When the wait is cancelled before, it is not made: <see cref="WaitingAppend.IsLetIn"/> tells.</summary>
     public async Task LetInAsync(WaitingAppend waiting, CancellationToken cancellationToken)
     {
         try
@@ -72,7 +72,7 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         }
         catch (OperationCanceledException)
         {
-            lock (_gate) waiting.Withdrawn = true;
+            lock (_gate) waiting.Withdrawn = !waiting.IsLetIn;
             throw;
         }
     }
@@ -121,9 +121,9 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
             var failure = await WriteAsync(_group);
             if (failure is null) continue;
             LogFailed(logger, failure.Message, failure.InnerException ?? failure);
-            lock (_gate) _unavailable = failure.Message;
             FailQueued(failure);
             await HealAsync();
+            database.NoteRefusing(-1);
         }
     }
 
@@ -245,6 +245,10 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         database.NoteFailure(cause);
         await DropConnectionAsync();
         var failure = PostgresDatabase.Unavailable(cause);
+
+        // Before anybody hears of it: whoever tries again at once is refused at once, and /readyz says so.
+        lock (_gate) _unavailable = failure.Message;
+        database.NoteRefusing(+1);
         Finish(group);
         foreach (var append in group) append.Fail(failure);
         return failure;
@@ -306,7 +310,7 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
         {
             try
             {
-                if (await database.IsUsableAsync(CancellationToken.None)) break;
+                if (await database.TryWriteAsync(CancellationToken.None)) break;
             }
             catch (Exception e)
             {
@@ -348,6 +352,9 @@ internal sealed class WaitingAppend(PostgresAppend append)
 
     /// <summary>Ends when it is queued.</summary>
     public TaskCompletionSource LetIn { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Whether it was queued. Once <see cref="PostgresLane.LetInAsync"/> has ended, this does not change.</summary>
+    public bool IsLetIn => LetIn.Task.IsCompletedSuccessfully;
 
     /// <summary>Its caller does not want it any more.</summary>
     public bool Withdrawn { get; set; }

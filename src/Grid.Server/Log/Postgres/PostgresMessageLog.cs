@@ -67,7 +67,18 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
         var lane = _lanes[(uint)request.Channel.GetHashCode() % (uint)_lanes.Length];
         var append = _appends.Get();
         append.Begin(request);
-        if (lane.Enqueue(append) is { } waiting) return new ValueTask<AppendResult>(WaitAsync(lane, append, waiting, cancellationToken));
+        WaitingAppend? waiting;
+        try
+        {
+            waiting = lane.Enqueue(append);
+        }
+        catch
+        {
+            append.Abandon();
+            throw;
+        }
+
+        if (waiting is not null) return new ValueTask<AppendResult>(WaitAsync(lane, append, waiting, cancellationToken));
         var answer = new ValueTask<AppendResult>(append, append.Version);
 
         // A caller that stops waiting does not stop the append: its outcome is then unknown to it.
@@ -83,13 +94,21 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
             (Channel: channel.ToString(), Keys: keys, Now: now),
             static async (state, source, cancellation) =>
             {
-                await using var command = source.CreateCommand("select o_index, o_message from find_keys($1, $2, $3)");
+                await using var connection = await source.OpenConnectionAsync(cancellation);
+                var watch = new CommitWatch(connection);
+                await using var command = new NpgsqlCommand("select o_index, o_message from find_keys($1, $2, $3)", connection);
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Channel });
                 command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = [.. state.Keys.Select(Encoding.UTF8.GetBytes)] });
                 command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = state.Now });
                 var offsets = new long[state.Keys.Count];
-                await using var rows = await command.ExecuteReaderAsync(cancellation);
-                while (await rows.ReadAsync(cancellation)) offsets[rows.GetInt32(0) - 1] = rows.GetInt64(1);
+                await using (var rows = await command.ExecuteReaderAsync(cancellation))
+                {
+                    while (await rows.ReadAsync(cancellation)) offsets[rows.GetInt32(0) - 1] = rows.GetInt64(1);
+                    await rows.NextResultAsync(cancellation);
+                }
+
+                // A key that is known stands for a message that was acknowledged.
+                watch.Verify();
                 return offsets;
             },
             cancellationToken);
@@ -168,15 +187,20 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
     /// <inheritdoc/>
     public async ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default)
     {
+        // Made here, so that a call that is made again asks for the same and changes nothing.
         var epoch = RocksDbStore.NewEpoch();
         await _database.ReadAsync(
             (Channel: channel.ToString(), Epoch: epoch),
             static async (state, source, cancellation) =>
             {
-                await using var command = source.CreateCommand("select purge_channel($1, $2)");
+                await using var connection = await source.OpenConnectionAsync(cancellation);
+                var watch = new CommitWatch(connection);
+                await using var command = new NpgsqlCommand("select purge_channel($1, $2)", connection);
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Channel });
                 command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = state.Epoch });
-                return await command.ExecuteNonQueryAsync(cancellation);
+                var purged = await command.ExecuteNonQueryAsync(cancellation);
+                watch.Verify();
+                return purged;
             },
             cancellationToken);
         return new ChannelHead(epoch, Oldest: 1, Head: 0);
@@ -217,7 +241,16 @@ internal sealed class PostgresMessageLog : IMessageLog, IAsyncDisposable, IDispo
     private static async Task<AppendResult> WaitAsync(
         PostgresLane lane, PostgresAppend append, WaitingAppend waiting, CancellationToken cancellationToken)
     {
-        await lane.LetInAsync(waiting, cancellationToken);
+        try
+        {
+            await lane.LetInAsync(waiting, cancellationToken);
+        }
+        catch when (!waiting.IsLetIn)
+        {
+            append.Abandon();
+            throw;
+        }
+
         var answer = new ValueTask<AppendResult>(append, append.Version).AsTask();
         return await answer.WaitAsync(cancellationToken);
     }

@@ -34,6 +34,9 @@ internal sealed partial class PostgresSchema(NpgsqlDataSource source, string des
     /// <summary>The scripts of this program, in order.</summary>
     public IReadOnlyList<SchemaScript> Scripts { get; init; } = SchemaScript.Embedded();
 
+    /// <summary>The cluster that the database is to belong to; null: whichever. The first one that comes has it for good.</summary>
+    public string? ClusterId { get; init; }
+
     /// <summary>Brings the schema to this program's version.</summary>
     /// <exception cref="GridStartupException">The server stays away, is too old, refuses, or has a schema that this program cannot use.</exception>
     public async Task MigrateAsync(CancellationToken cancellationToken)
@@ -105,11 +108,14 @@ internal sealed partial class PostgresSchema(NpgsqlDataSource source, string des
                     + "work. Start the newer Grid.");
             }
 
+            // Before anything of a database is changed that belongs to others; and a new one has no place for the name yet.
+            if (stored.Version > 0) await ClaimAsync(connection, cancellationToken);
             foreach (var script in Scripts)
             {
                 if (script.Version > stored.Version) await ApplyAsync(connection, script, cancellationToken);
             }
 
+            if (stored.Version == 0) await ClaimAsync(connection, cancellationToken);
             await WarnAsync(connection, cancellationToken);
         }
         finally
@@ -145,6 +151,25 @@ internal sealed partial class PostgresSchema(NpgsqlDataSource source, string des
         await using var rows = await command.ExecuteReaderAsync(cancellationToken);
         await rows.ReadAsync(cancellationToken);
         return (rows.GetInt32(0), rows.GetInt32(1));
+    }
+
+    /// <summary>Notes whose database it is, unless that is known. Two clusters would share messages, tenants and secrets unawares.</summary>
+    private async Task ClaimAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        if (ClusterId is null) return;
+        await using (var claim = new NpgsqlCommand("insert into store (name, value) values ('cluster', $1) on conflict do nothing", connection))
+        {
+            claim.Parameters.Add(new NpgsqlParameter<string> { TypedValue = ClusterId });
+            await claim.ExecuteNonQueryAsync(cancellationToken);
+        }
+
+        await using var command = new NpgsqlCommand("select value from store where name = 'cluster'", connection);
+        if (await command.ExecuteScalarAsync(cancellationToken) is string owner && owner != ClusterId)
+        {
+            throw new GridStartupException(
+                $"{description} belongs to the cluster '{owner}', and Grid__ClusterId is '{ClusterId}'. Clusters on one database would share "
+                + "their messages, tenants and keys: give each a database of its own, or set Grid__ClusterId to the one that it belongs to.");
+        }
     }
 
     private async Task ApplyAsync(NpgsqlConnection connection, SchemaScript script, CancellationToken cancellationToken)

@@ -29,10 +29,13 @@ internal sealed class PostgresSecrets(PostgresDatabase database) : ISecretStore
     private byte[] Ensure(string name)
     {
         if (Read(name) is { } known) return known;
-        using var command = database.Source.CreateCommand("insert into secrets (name, value) values ($1, $2) on conflict do nothing");
+        using var connection = database.Source.OpenConnection();
+        var watch = new CommitWatch(connection);
+        using var command = new NpgsqlCommand("insert into secrets (name, value) values ($1, $2) on conflict do nothing", connection);
         command.Parameters.Add(new NpgsqlParameter<string> { TypedValue = name });
         command.Parameters.Add(new NpgsqlParameter<byte[]> { TypedValue = RandomNumberGenerator.GetBytes(Bytes) });
         command.ExecuteNonQuery();
+        watch.Verify();
 
         // Another silo may have been first; what is stored counts.
         return Read(name) ?? throw new InvalidOperationException($"The secret '{name}' was stored, and is not there.");
