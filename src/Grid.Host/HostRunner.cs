@@ -20,6 +20,7 @@ internal static class HostRunner
     public static async Task<int> RunAsync(string[] args, Action<WebApplicationBuilder> configure, Action<WebApplication> map)
     {
         var started = false;
+        using var signals = new StopSignals();
         try
         {
             var builder = WebApplication.CreateBuilder(new WebApplicationOptions
@@ -37,8 +38,11 @@ internal static class HostRunner
                 builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);
+
+            // One that comes before the web host listens for it counts for that too.
+            await using var stop = signals.Requested.Register(app.Lifetime.StopApplication);
             ListenAddresses.CheckFree(app.Configuration[WebHostDefaults.ServerUrlsKey]);
-            await app.Services.OpenGridStoreAsync();
+            await app.Services.OpenGridStoreAsync(signals.Requested);
             map(app);
             await app.RunAsync();
             return 0;
@@ -46,7 +50,14 @@ internal static class HostRunner
         catch (Exception e) when (Explain(e) is { } reason)
         {
             await Console.Error.WriteLineAsync($"Grid cannot start: {reason}");
-            return Refused;
+            return Chain(e).OfType<GridStartupException>().Any(refusal => refusal.MayPass) ? TryAgain : Refused;
+        }
+        catch (Exception) when (!started && signals.Requested.IsCancellationRequested)
+        {
+            // Whatever it was that did not come to its end. Nobody was served yet, and a silo that had begun to join marks itself dead
+            // as it is disposed of.
+            Console.WriteLine("Grid was asked to stop before it was up, and ends.");
+            return 0;
         }
         catch (Exception e) when (!started && Chain(e).OfType<DbException>().FirstOrDefault() is { } away)
         {

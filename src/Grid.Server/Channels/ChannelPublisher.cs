@@ -59,17 +59,21 @@ internal sealed partial class ChannelPublisher(
                 mayRetry = !Outage.IsOfStore(e) && policies.For(channel.Name).KeyWindow > TimeSpan.Zero && Array.TrueForAll(batch.Drafts, d => d.Key is not null);
             }
 
-            if (!mayRetry || time.GetElapsedTime(started) > Patience)
-            {
-                var refused = new PublishReceipt[batch.Drafts.Length];
-                Array.Fill(refused, Unavailable);
-                metrics.Unavailable(refused, time.GetElapsedTime(started));
-                return refused;
-            }
-
+            if (!mayRetry || time.GetElapsedTime(started) > Patience) return Refuse(batch.Drafts.Length, time.GetElapsedTime(started));
             metrics.Retried(moved);
             await Task.Delay(Pause * Math.Min(attempt, 10), time);
         }
+    }
+
+    /// <summary>Answers publishes as unavailable, and counts them.</summary>
+    /// <param name="count">How many.</param>
+    /// <param name="duration">How long their callers waited: not at all where they may not overtake such a one.</param>
+    public PublishReceipt[] Refuse(int count, TimeSpan duration = default)
+    {
+        var refused = new PublishReceipt[count];
+        Array.Fill(refused, Unavailable);
+        metrics.Unavailable(refused, duration);
+        return refused;
     }
 
     [LoggerMessage("The answer to a publish on {Channel} was lost")]

@@ -112,9 +112,7 @@ internal sealed class PublishLane(
         if (count >= 0) _heldKey = null;
         else count = drafts.Count;
         if (count == 0) return;
-        var receipts = new PublishReceipt[count];
-        Array.Fill(receipts, ChannelPublisher.Unavailable);
-        connection.OnPublished(channel, drafts.GetRange(0, count), ids.GetRange(0, count), receipts);
+        connection.OnPublished(channel, drafts.GetRange(0, count), ids.GetRange(0, count), publisher.Refuse(count));
         drafts.RemoveRange(0, count);
         ids.RemoveRange(0, count);
     }

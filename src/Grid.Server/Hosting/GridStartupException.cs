@@ -23,4 +23,10 @@ public sealed class GridStartupException : Exception
         : this("Grid cannot start.")
     {
     }
+
+    /// <summary>
+    /// Whether the same start may succeed another time, without anybody changing anything: a store was away for longer than a start
+    /// waits. Otherwise it is refused for as long as things are as they are.
+    /// </summary>
+    public bool MayPass { get; init; }
 }

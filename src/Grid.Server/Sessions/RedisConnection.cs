@@ -1,7 +1,9 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
+using Microsoft.Extensions.Logging;
 using StackExchange.Redis;
 
 namespace Grid.Server.Sessions;
@@ -10,20 +12,22 @@ namespace Grid.Server.Sessions;
 /// This process's one connection to Redis, shared by grain storage, index and watch. It is made when it is first asked for, and comes
 /// back by itself. While Redis is away commands fail at once, and while it does not answer they fail after <see cref="Timeout"/>.
 /// </summary>
-internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys keys, TimeProvider time) : IGridStorePart, IDisposable
+internal sealed partial class RedisConnection(
+    ConfigurationOptions options, RedisKeys keys, TimeProvider time, ILogger<RedisConnection> logger) : IGridStorePart, IDisposable
 {
     /// <summary>How long a connect, or a command's answer, may take unless the connection string says otherwise.</summary>
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
 
     private static readonly TimeSpan StartPause = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan SayAgainAfter = TimeSpan.FromSeconds(5);
 
     private readonly SemaphoreSlim _gate = new(1);
     private ConnectionMultiplexer? _multiplexer;
     private ConnectionFailureType _failure;
     private int _returns;
 
-    /// <summary>How long a start waits for a Redis that is not up yet.</summary>
-    public TimeSpan StartPatience { get; set; } = TimeSpan.FromSeconds(15);
+    /// <summary>How long a start waits for a Redis that is not up yet: as long as for the database.</summary>
+    public TimeSpan StartPatience { get; set; } = TimeSpan.FromSeconds(60);
 
     /// <inheritdoc/>
     public string Name => "redis";
@@ -128,6 +132,7 @@ internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys ke
     private async Task<ConnectionMultiplexer> ConnectAsync(CancellationToken cancellationToken)
     {
         var started = time.GetTimestamp();
+        long? said = null;
         var multiplexer = await ConnectionMultiplexer.ConnectAsync(options);
         multiplexer.ConnectionFailed += (_, e) => _failure = e.FailureType;
         while (true)
@@ -146,6 +151,12 @@ internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys ke
                     cancellationToken.ThrowIfCancellationRequested();
                     throw Explain(e, refused);
                 }
+
+                if (said is null || time.GetElapsedTime(said.Value) >= SayAgainAfter)
+                {
+                    LogWaiting(Servers, Why(e));
+                    said = time.GetTimestamp();
+                }
             }
 
             await Task.Delay(StartPause, time, cancellationToken);
@@ -155,11 +166,17 @@ internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys ke
     private GridStartupException Explain(Exception e, bool refused)
     {
         var why = refused ? "it refuses the user or password of ConnectionStrings__Redis, or wants one"
-            : _failure == ConnectionFailureType.ProtocolFailure ? "what answers there is no Redis"
-            : e.GetBaseException() is SocketException socket ? socket.Message
-            : $"there was no answer in {StartPatience.TotalSeconds:0} s";
-        return new GridStartupException($"Redis at {Servers} cannot be used: {why}. Check that it runs, and the setting ConnectionStrings__Redis.", e);
+            : string.Create(CultureInfo.InvariantCulture, $"it was waited for, for {StartPatience.TotalSeconds:0} s: {Why(e)}");
+        return new GridStartupException($"Redis at {Servers} cannot be used: {why}. Check that it runs, and the setting ConnectionStrings__Redis.", e)
+        {
+            MayPass = !refused,
+        };
     }
+
+    private string Why(Exception e) =>
+        _failure == ConnectionFailureType.ProtocolFailure ? "what answers there is no Redis"
+        : e.GetBaseException() is SocketException or RedisServerException ? e.GetBaseException().Message
+        : "there is no answer";
 
     private static bool IsRefusal(Exception? e)
     {
@@ -172,4 +189,7 @@ internal sealed class RedisConnection(ConfigurationOptions options, RedisKeys ke
 
         return false;
     }
+
+    [LoggerMessage(LogLevel.Warning, "Waiting for Redis at {Servers}: {Reason}")]
+    private partial void LogWaiting(string servers, string reason);
 }

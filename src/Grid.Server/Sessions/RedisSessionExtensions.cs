@@ -21,7 +21,7 @@ internal static class RedisSessionExtensions
         var services = silo.Services;
         services.AddSingleton<RedisKeys>();
         services.AddSingleton(sp => new RedisConnection(
-            connection, sp.GetRequiredService<RedisKeys>(), sp.GetRequiredService<TimeProvider>()));
+            connection, sp.GetRequiredService<RedisKeys>(), sp.GetRequiredService<TimeProvider>(), sp.GetRequiredService<ILogger<RedisConnection>>()));
         services.AddSingleton<IGridStorePart>(sp => sp.GetRequiredService<RedisConnection>());
         services.TryAddSingleton<IGridStore, ClusterStore>();
         services.AddSingleton<ISessionIndex, RedisSessionIndex>();

@@ -26,6 +26,17 @@ internal static partial class LoggedErrors
         ("Grid.Server.Hosting.SiloEnd", ""),
     ];
 
+    /// <summary>
+    /// Exceptions that no outage explains, whoever logs them: Orleans does it for what Grid's own grains throw, and for what cannot be
+    /// sent to another silo.
+    /// </summary>
+    private static readonly string[] Faults =
+    [
+        "System.NullReferenceException", "System.InvalidCastException", "System.IndexOutOfRangeException", "System.ArgumentException",
+        "System.ArgumentNullException", "System.ArgumentOutOfRangeException", "System.Collections.Generic.KeyNotFoundException",
+        "System.NotImplementedException", "System.NotSupportedException", "CodecNotFoundException",
+    ];
+
     /// <summary>Every error that a silo logged.</summary>
     public static IReadOnlyList<LoggedError> Of(HostOutput output)
     {
@@ -44,7 +55,7 @@ internal static partial class LoggedErrors
 
     /// <summary>Those that nothing explains.</summary>
     public static IReadOnlyList<LoggedError> UnforeseenOf(HostOutput output) =>
-        [.. Of(output).Where(e => !Array.Exists(Foreseen, f =>
+        [.. Of(output).Where(e => Array.Exists(Faults, f => e.Text.Contains(f, StringComparison.Ordinal)) || !Array.Exists(Foreseen, f =>
             e.Category.StartsWith(f.Category, StringComparison.Ordinal) && e.Text.Contains(f.Says, StringComparison.Ordinal)))];
 
     [GeneratedRegex(@"^(?:stderr: )?(?:[\d:.]+ )?(?:fail|crit): ([^\[]+)\[")]

@@ -37,6 +37,7 @@ public sealed class RedisConnectionTests
         var refusal = await Assert.ThrowsAsync<GridStartupException>(() => redis.Connection.OpenAsync(default));
         Assert.Contains($"127.0.0.1:{port}", refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("hunter2", refusal.Message, StringComparison.Ordinal);
+        Assert.True(refusal.MayPass);
 
         // Who asks later is told that it is out of reach, and finds it once it is there.
         await Assert.ThrowsAsync<LogUnavailableException>(async () => await redis.Loss.ReadAsync());
@@ -53,9 +54,10 @@ public sealed class RedisConnectionTests
         await using var server = await RedisServer.RunAsync(password: "right");
         using var redis = new RedisParts(server.EndPoint + wrong);
 
-        // That it is not waited for shows in what is said: after this time it would be that there was no answer.
+        // That it is not waited for shows in what is said: after this time it would be that it was waited for.
         redis.Connection.StartPatience = TimeSpan.FromMinutes(2);
         var refusal = await Assert.ThrowsAsync<GridStartupException>(() => redis.Connection.OpenAsync(default));
+        Assert.False(refusal.MayPass);
         Assert.Contains("refuses the user or password", refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("hunter2", refusal.Message, StringComparison.Ordinal);
     }
@@ -69,6 +71,16 @@ public sealed class RedisConnectionTests
         await using var server = await RedisServer.RunAsync(port: port);
         await opening;
         Assert.Equal($"Redis at 127.0.0.1:{port}", redis.Connection.Description);
+    }
+
+    [Fact]
+    public async Task A_start_that_waits_can_be_called_off()
+    {
+        using var redis = new RedisParts($"127.0.0.1:{FreePort.Next()}") { Connection = { StartPatience = TimeSpan.FromHours(1) } };
+        using var stop = new CancellationTokenSource();
+        var opening = redis.Connection.OpenAsync(stop.Token);
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => opening);
     }
 
     [Fact]

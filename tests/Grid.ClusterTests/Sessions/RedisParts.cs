@@ -1,6 +1,7 @@
 using Grid.Server.Hosting;
 using Grid.Server.Sessions;
 using Grid.Testing.Servers;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using StackExchange.Redis;
@@ -13,7 +14,10 @@ internal sealed class RedisParts : IDisposable
     public RedisParts(string connectionString, string cluster = "test", TimeSpan? window = null)
     {
         Keys = new RedisKeys(Options.Create(new ClusterOptions { ServiceId = "grid", ClusterId = cluster }));
-        Connection = new RedisConnection(RedisConnection.Parse(connectionString), Keys, TimeProvider.System) { StartPatience = TimeSpan.FromSeconds(2) };
+        Connection = new RedisConnection(RedisConnection.Parse(connectionString), Keys, TimeProvider.System, NullLogger<RedisConnection>.Instance)
+        {
+            StartPatience = TimeSpan.FromSeconds(2),
+        };
         Index = new RedisSessionIndex(Connection, Keys, Options.Create(new GridOptions { ResumeWindow = window ?? TimeSpan.FromMinutes(5) }));
         Loss = new RedisSessionLoss(Connection, Keys);
     }

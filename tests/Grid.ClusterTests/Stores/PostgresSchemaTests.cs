@@ -159,6 +159,7 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         var refused = await Assert.ThrowsAsync<GridStartupException>(() => schema.MigrateAsync(CancellationToken.None));
         Assert.Contains($"PostgreSQL shop at 127.0.0.1:{port}", refused.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("Hidden-Word", refused.ToString(), StringComparison.Ordinal);
+        Assert.True(refused.MayPass);
     }
 
     [Fact]
@@ -169,6 +170,7 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         using var deadline = TestDeadline.In(30);
         var refused = await Assert.ThrowsAsync<GridStartupException>(() => database.OpenAsync(deadline.Token));
         Assert.Contains("no such database", refused.Message, StringComparison.Ordinal);
+        Assert.False(refused.MayPass);
 
         var unreadable = Assert.Throws<GridStartupException>(() => PostgresConnectionString.ForLog("Host=x;Pasword=Hidden-Word"));
         Assert.DoesNotContain("Hidden-Word", unreadable.ToString(), StringComparison.Ordinal);

@@ -13,6 +13,7 @@ public sealed class HostProcess : IAsyncDisposable
     /// <summary>The API key that the host is given unless the settings name another.</summary>
     public const string DefaultApiKey = "test-bootstrap-key-0123456789abcdef";
 
+    private const int SigInt = 2;
     private const int SigStop = 19;
     private const int SigCont = 18;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
@@ -198,6 +199,9 @@ public sealed class HostProcess : IAsyncDisposable
 
     /// <summary>Asks the process to end (SIGTERM).</summary>
     public void Terminate() => ProcessStarter.Terminate(_process ?? throw new InvalidOperationException("The host was not started."));
+
+    /// <summary>Interrupts the process, as Ctrl+C does (SIGINT).</summary>
+    public void Interrupt() => ProcessStarter.Signal(Id, SigInt);
 
     /// <summary>Waits until the process has ended by itself; its exit code.</summary>
     /// <exception cref="TestFailedException">It did not end in time; with its output.</exception>

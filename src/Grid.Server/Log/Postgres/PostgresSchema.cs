@@ -58,7 +58,7 @@ internal sealed partial class PostgresSchema(NpgsqlDataSource source, string des
                 {
                     throw new GridStartupException(
                         $"{description} was not usable for {Patience.TotalSeconds:0} s: {PostgresErrors.Explain(e)} Is the server running, "
-                        + "and may this machine reach it?", e);
+                        + "and may this machine reach it?", e) { MayPass = true };
                 }
 
                 if (now >= sayAt)
