@@ -125,7 +125,8 @@ internal sealed partial class ChannelGrain(
                 }
                 catch (LogUnavailableException e)
                 {
-                    LogAppendFailed(Outage.LevelOf(e), _channel, e);
+                    var level = Outage.LevelOf(e);
+                    LogAppendFailed(level, _channel, e);
                     _sequencer.RefusePending();
                     continue;
                 }
@@ -139,7 +140,8 @@ internal sealed partial class ChannelGrain(
                 catch (Exception e)
                 {
                     metrics.AppendFailed();
-                    LogAppendFailed(Outage.LevelOf(e), _channel, e);
+                    var level = Outage.LevelOf(e);
+                    LogAppendFailed(level, _channel, e);
                     _sequencer.OnUnknown();
                     await ResyncAsync();
                     continue;

@@ -115,6 +115,9 @@ public class FanOutBenchmarks
         public ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken) =>
             throw new InvalidOperationException("Nothing is missing.");
 
+        public ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken) =>
+            throw new InvalidOperationException("Nothing is missing.");
+
         public ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken) =>
             throw new InvalidOperationException("Nothing is missing.");
     }

@@ -162,6 +162,9 @@ internal sealed class FakeChannels : IChannelPublisher, IChannelReader, IGridDir
         }
     }
 
+    public ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken) =>
+        GetHeadAsync(channel, cancellationToken);
+
     public ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken)
     {
         ThrowFor(channel.Name);

@@ -339,6 +339,12 @@ internal sealed class SessionProxy(SimSilo silo, SimGrains grains, string key) :
 
     public Task<bool> CloseAsync(CloseCode code) => Call("close", g => g.CloseAsync(code));
 
+    public Task CloseUnknownAsync() => Call("close though unknown", async g =>
+    {
+        await g.CloseUnknownAsync();
+        return true;
+    });
+
     public Task<SessionDescription?> DescribeAsync() => Call("describe", g => g.DescribeAsync());
 
     public Task ExpireIfDueAsync() => Call("expire", async g =>

@@ -208,6 +208,9 @@ public sealed class DeliveryMetricsTests : IDisposable
         public ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken) =>
             throw new InvalidOperationException("Nobody asks.");
 
+        public ValueTask<ChannelHead> RenewAsync(ChannelId channel, Position reached, CancellationToken cancellationToken) =>
+            throw new InvalidOperationException("Nobody asks.");
+
         public ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken) =>
             throw new InvalidOperationException("Nobody asks.");
     }
