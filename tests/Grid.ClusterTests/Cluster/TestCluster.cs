@@ -5,6 +5,7 @@ using Grid.Testing;
 using Grid.Testing.Hosting;
 using Grid.Testing.Net;
 using Grid.Testing.Servers;
+using Npgsql;
 
 namespace Grid.ClusterTests.Cluster;
 
@@ -32,6 +33,9 @@ internal sealed class TestCluster : IAsyncDisposable
     private TestCluster(IEnumerable<KeyValuePair<string, string?>> settings) => _settings = new(settings, StringComparer.Ordinal);
 
     public PostgresServer Postgres { get; private set; } = null!;
+
+    /// <summary>The name of the cluster's database.</summary>
+    public string Database => new NpgsqlConnectionStringBuilder(_database).Database!;
 
     public RedisServer Redis { get; private set; } = null!;
 

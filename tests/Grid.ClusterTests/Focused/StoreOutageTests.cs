@@ -31,6 +31,11 @@ public class StoreOutageTests(SharedCluster shared) : FocusedTest(shared)
             Assert.NotNull(answer.Headers.RetryAfter);
             await publisher.PingAsync();
             await subscriber.PingAsync();
+
+            // A channel that is not active anywhere answers the same, and its activation does not fail again and again.
+            var asleep = NewChannel();
+            Assert.Equal("unavailable", (await publisher.PublishAsync(asleep, "1", key: "k1")).Code);
+            Assert.DoesNotContain(Silos.SelectMany(s => s.Host.Output.Lines), line => line.Contains(asleep, StringComparison.Ordinal));
         }
         finally
         {
@@ -46,6 +51,70 @@ public class StoreOutageTests(SharedCluster shared) : FocusedTest(shared)
         Assert.Equal(3, head);
         await subscriber.MessageAsync(channel, head);
         Assert.Equal([1L, 2, 3], subscriber.Messages(channel).Select(m => m.Offset));
+    });
+
+    [Fact]
+    public Task A_database_that_lost_its_last_messages_gives_the_channel_a_new_epoch() => OrTailsAsync(async () =>
+    {
+        var channel = NewChannel();
+        await using var publisher = await Silos[0].OpenAsync("publisher");
+        await using var subscriber = await Silos[1].OpenAsync("subscriber");
+        await subscriber.SubscribeAsync(channel);
+        string before = null!;
+        for (var i = 1; i <= 5; i++) before = (await publisher.PublishAsync(channel, $"{i}", key: $"k{i}")).Epoch;
+        await subscriber.MessageAsync(channel, 5);
+
+        // What a standby would have that lacks the last three commits.
+        await Cluster.Postgres.ExecuteAsync(
+            $"""
+            do $$ declare _id bigint; begin
+                update grid.channels set head = 2 where name like '%/{channel}' returning id into strict _id;
+                delete from grid.messages where channel = _id and last > 2;
+                delete from grid.keys where channel = _id and message > 2;
+            end $$
+            """,
+            Cluster.Database);
+        var stored = await publisher.PublishAsync(channel, "6", key: "k6");
+        Assert.Equal("published", stored.Type);
+        Assert.Equal(3, stored.Offset);
+        Assert.NotEqual(before, stored.Epoch);
+
+        // Offset 3 was delivered before, as another message: this one is not taken for a repeat of it.
+        await subscriber.WaitAsync(f => f.Type == "message" && f.Offset == 3 && f.Payload == "6", "message 6");
+        var gap = Assert.Single(subscriber.Frames, f => f.Type == "gap");
+        Assert.Equal(stored.Epoch, gap.Epoch);
+    });
+
+    [Fact]
+    public Task A_move_that_cannot_be_stored_leaves_the_subscription_where_it_is() => OrTailsAsync(async () =>
+    {
+        var channel = NewChannel();
+        await using var publisher = await Silos[0].OpenAsync("publisher");
+        await using var subscriber = await Silos[1].OpenAsync("subscriber");
+        await subscriber.SubscribeAsync(channel);
+        for (var i = 1; i <= 3; i++) await publisher.PublishAsync(channel, $"{i}");
+        await subscriber.MessageAsync(channel, 3);
+        await Cluster.Redis.KillAsync();
+        try
+        {
+            var refused = await subscriber.SubscribeAsync(channel, ClientFrames.Start);
+            Assert.Equal("unavailable", refused.Code);
+            await publisher.PublishAsync(channel, "4");
+            await subscriber.MessageAsync(channel, 4);
+            Assert.Equal([1L, 2, 3, 4], subscriber.Messages(channel).Select(m => m.Offset));
+        }
+        finally
+        {
+            await Cluster.Redis.StartAsync();
+        }
+
+        using var deadline = TestDeadline.In(60);
+        RawFrame moved = null!;
+        await deadline.UntilAsync(
+            async () => (moved = await subscriber.SubscribeAsync(channel, ClientFrames.Start)).Type == "subscribed", () => "the move is stored");
+        Assert.Equal(0, moved.Cursor);
+        await subscriber.WaitAsync(_ => subscriber.Messages(channel).Count == 8, "all four again");
+        Assert.Equal([1L, 2, 3, 4, 1, 2, 3, 4], subscriber.Messages(channel).Select(m => m.Offset));
     });
 
     [Fact]

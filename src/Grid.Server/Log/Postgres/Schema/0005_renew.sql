@@ -15,7 +15,7 @@ $$;
 
 -- For the operator, after a restore with no silo running, when nobody can tell which channels had reached further: all go on under a
 -- new epoch.
-create function renew_all_channels(_new text) returns void language sql as $$
+create function renew_all_channels(_new text) returns void language sql set search_path from current as $$
     update channels set epoch = _new;
     update store set value = _new where name = 'epoch';
 $$;
