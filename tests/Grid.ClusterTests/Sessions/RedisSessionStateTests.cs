@@ -192,6 +192,25 @@ public sealed class RedisSessionStateTests : IAsyncLifetime
         Assert.Equal("expired", again.Welcome!.State);
     }
 
+    [Fact]
+    public async Task A_session_whose_state_was_lost_stays_closed_too()
+    {
+        await using var host = await SessionHost.RunAsync(_redis);
+        await using var client = await host.OpenAsync("ana");
+        var epoch = (await client.SubscribeAsync("room:1")).Epoch;
+        await host.CollectAsync();
+        await _redis.FlushAsync();
+
+        // Only the socket shows that there is such a session. After a loss its token and cursors would else bring it back.
+        var deleted = await host.Http.SendAsync(HttpMethod.Delete, $"/v1/sessions/{client.Welcome!.Session}");
+        Assert.Equal(HttpStatusCode.NoContent, deleted.Status);
+        Assert.Equal(4503, (await client.ClosedAsync()).Code);
+        await host.CollectAsync();
+        await using var again = await host.OpenAsync("ana", new RawResume(
+            client.Welcome.Session, client.Welcome.ResumeToken, new Dictionary<string, RawPosition> { ["room:1"] = new(epoch, 0) }));
+        Assert.Equal("expired", again.Welcome!.State);
+    }
+
     internal static async Task EventuallyListedAsync(SessionHost host, string user, string channel)
     {
         var index = host.Services.GetRequiredService<ISessionIndex>();
