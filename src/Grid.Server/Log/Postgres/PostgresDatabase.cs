@@ -8,6 +8,9 @@ namespace Grid.Server.Log.Postgres;
 internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisposable
 {
     private readonly PostgresSchema _schema;
+
+    /// <summary>Connections, never opened, that name Orleans' pools.</summary>
+    private readonly NpgsqlConnection[] _poolsOfOrleans;
     private long _clearedAt;
     private int _refusing;
 
@@ -16,6 +19,11 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
         Description = PostgresConnectionString.Describe(cluster.Postgres);
         var builder = new NpgsqlDataSourceBuilder(PostgresConnectionString.ForLog(cluster.Postgres)) { Name = "grid" };
         Source = builder.Build();
+        _poolsOfOrleans =
+        [
+            new NpgsqlConnection(PostgresConnectionString.ForStorage(cluster.Postgres)),
+            new NpgsqlConnection(PostgresConnectionString.ForMembership(cluster.Postgres)),
+        ];
         _schema = new PostgresSchema(Source, Description, loggers.CreateLogger<PostgresSchema>()) { ClusterId = cluster.ClusterId };
     }
 
@@ -56,8 +64,16 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
 
     private async ValueTask<bool> TakesWritesAsync(CancellationToken cancellationToken)
     {
-        await using var command = Source.CreateCommand(PostgresSchema.TakesWrites);
-        if (await command.ExecuteScalarAsync(cancellationToken) is true) return true;
+        try
+        {
+            await using var command = Source.CreateCommand(PostgresSchema.TakesWrites);
+            if (await command.ExecuteScalarAsync(cancellationToken) is true) return true;
+        }
+        catch (Exception e) when (PostgresErrors.IsOfDatabase(e))
+        {
+            NoteFailure(e);
+            throw;
+        }
 
         // A name may lead to another server by now, but connections that lie in the pool lead to the old one.
         ClearPool();
@@ -99,14 +115,25 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
         var last = Interlocked.Read(ref _clearedAt);
         if (now - last < 100 || Interlocked.CompareExchange(ref _clearedAt, now, last) != last) return;
         Source.Clear();
+
+        // Orleans does not try a read again that met a dead connection: a tenant's key would be out of reach once for each of them.
+        foreach (var pool in _poolsOfOrleans) NpgsqlConnection.ClearPool(pool);
     }
 
     /// <summary>The failure as a log tells it.</summary>
     public static LogUnavailableException Unavailable(Exception e) => new(PostgresErrors.Explain(e), e);
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => Source.DisposeAsync();
+    public ValueTask DisposeAsync()
+    {
+        foreach (var pool in _poolsOfOrleans) pool.Dispose();
+        return Source.DisposeAsync();
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => Source.Dispose();
+    public void Dispose()
+    {
+        foreach (var pool in _poolsOfOrleans) pool.Dispose();
+        Source.Dispose();
+    }
 }
