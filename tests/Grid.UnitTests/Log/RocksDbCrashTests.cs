@@ -63,9 +63,11 @@ public sealed class RocksDbCrashTests : IDisposable
             using var copy = CopyOf(_folder.Path);
             var newest = Directory.GetFiles(copy.Path, "*.log").OrderBy(f => f, StringComparer.Ordinal).Last();
             var bytes = await File.ReadAllBytesAsync(newest);
+            // Cut off, or zeros: what file systems leave where a file had grown and its bytes had not arrived. Not arbitrary bytes: on
+            // some of these RocksDB's own reader never ends (facebook/rocksdb#13333, open).
             var torn = random.Next(1, Math.Min(40_000, bytes.Length / 2));
             if (round % 2 == 0) bytes = bytes[..^torn];
-            else random.NextBytes(bytes.AsSpan(bytes.Length - torn, random.Next(1, torn)));
+            else bytes.AsSpan(bytes.Length - torn).Clear();
             await File.WriteAllBytesAsync(newest, bytes);
 
             await using var log = Logs.Open(copy.Path);
