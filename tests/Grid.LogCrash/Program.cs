@@ -5,7 +5,7 @@ using Grid.Server.Log;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
-// Verbs: hold DIR | append DIR CHANNELS SEED | full DIR | bench DIR CHANNELS SECONDS PAYLOAD BATCH KEYS(true|false)
+// Verbs: hold DIR | append DIR CHANNELS SEED | fill DIR SIZES | full DIR | bench DIR CHANNELS SECONDS PAYLOAD BATCH KEYS(true|false)
 try
 {
     await using var store = RocksDbStore.Open(args[1], TimeProvider.System, NullLogger<RocksDbStore>.Instance);
@@ -14,6 +14,7 @@ try
     {
         "hold" => await HoldAsync(),
         "append" => await Victim.RunAsync(log, int.Parse(args[2]), int.Parse(args[3])),
+        "fill" => await Filler.RunAsync(log, args[2]),
         "full" => await DiskFull.RunAsync(log),
         "bench" => await Throughput.RunAsync(
             log, int.Parse(args[2]), int.Parse(args[3]), int.Parse(args[4]), int.Parse(args[5]), bool.Parse(args[6])),

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
 using RocksDbSharp;
 
 namespace Grid.Server.Log;
@@ -6,7 +8,7 @@ namespace Grid.Server.Log;
 /// One opening of the database, with its column families. Whoever uses it holds a lease, because a native handle that is closed
 /// under a reader ends the process: closing waits for the leases.
 /// </summary>
-internal sealed class OpenDatabase
+internal sealed partial class OpenDatabase
 {
     private const string MessagesName = "messages";
     private const string ChannelsName = "channels";
@@ -16,14 +18,22 @@ internal sealed class OpenDatabase
     private const string StateName = "state";
     private const string SessionsName = "sessions";
 
+    /// <summary>
+    /// The folders that this process has open. The log of none of these may be cut, nor may its file LOCK be opened and closed: that
+    /// would let go of RocksDB's lock, which in POSIX belongs to the process.
+    /// </summary>
+    private static readonly ConcurrentDictionary<string, bool> Opened = new();
+
     private readonly TaskCompletionSource _unused = new();
+    private readonly string _path;
     private volatile bool _closing;
 
     /// <summary>Leases, and one for being open.</summary>
     private int _leases = 1;
 
-    private OpenDatabase(RocksDb db)
+    private OpenDatabase(string path, RocksDb db)
     {
+        _path = path;
         Db = db;
         Meta = new Family(db.GetDefaultColumnFamily());
         Messages = new Family(db.GetColumnFamily(MessagesName));
@@ -81,7 +91,24 @@ internal sealed class OpenDatabase
 
     /// <summary>Opens, and creates what is missing.</summary>
     /// <exception cref="RocksDbException">It cannot.</exception>
-    public static OpenDatabase Open(string path, RocksDbTuning tuning)
+    /// <exception cref="IOException">The end of its log cannot be read or cut.</exception>
+    public static OpenDatabase Open(string path, RocksDbTuning tuning, ILogger logger)
+    {
+        // Another opening in this process: RocksDB says so.
+        if (!Opened.TryAdd(path, true)) return OpenCut(path, tuning);
+        try
+        {
+            if (WriteAheadLogTail.Cut(path) is var (file, bytes)) LogCut(logger, bytes, file);
+            return OpenCut(path, tuning);
+        }
+        catch
+        {
+            Opened.TryRemove(path, out _);
+            throw;
+        }
+    }
+
+    private static OpenDatabase OpenCut(string path, RocksDbTuning tuning)
     {
         var families = new ColumnFamilies(tuning.Small())
         {
@@ -93,7 +120,7 @@ internal sealed class OpenDatabase
             { StateName, tuning.Small() },
             { SessionsName, tuning.Small() },
         };
-        return new OpenDatabase(RocksDb.Open(RocksDbTuning.Database(), path, families));
+        return new OpenDatabase(path, RocksDb.Open(RocksDbTuning.Database(), path, families));
     }
 
     /// <summary>Takes a lease unless the database is closed or being closed.</summary>
@@ -123,7 +150,11 @@ internal sealed class OpenDatabase
         Release();
         _unused.Task.Wait();
         Db.Dispose();
+        Opened.TryRemove(_path, out _);
     }
+
+    [LoggerMessage(1, LogLevel.Warning, "The write-ahead log does not end with a whole write, as after a power loss: the {Bytes} bytes behind the last whole one were cut off {File}. Recovery could not have read them.")]
+    private static partial void LogCut(ILogger logger, long bytes, string file);
 }
 
 /// <summary>A column family: its native handle for reads, its number for batches.</summary>

@@ -24,6 +24,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
 
     private readonly RocksDbTuning _tuning = new();
     private readonly Lock _secrets = new();
+    private readonly ILogger _logger;
     private readonly StoreFaults? _faults;
     private volatile OpenDatabase? _database;
     private volatile bool _disposed;
@@ -32,9 +33,10 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
     private RocksDbStore(string directory, TimeProvider time, ILogger<RocksDbStore> logger, StoreFaults? faults)
     {
         Directory = directory;
+        _logger = logger;
         _faults = faults;
         Time = time;
-        _database = OpenDatabase.Open(directory, _tuning);
+        _database = OpenDatabase.Open(directory, _tuning, logger);
         try
         {
             Epoch = ReadOrCreateFormat(_database);
@@ -75,7 +77,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
         {
             return new RocksDbStore(directory, time, logger, faults);
         }
-        catch (RocksDbException e)
+        catch (Exception e) when (e is RocksDbException or IOException or UnauthorizedAccessException)
         {
             throw StoreDirectory.CannotOpen(directory, e);
         }
@@ -148,7 +150,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
         var old = _database;
         _database = null;
         old?.Close();
-        _database = OpenDatabase.Open(Directory, _tuning);
+        _database = OpenDatabase.Open(Directory, _tuning, _logger);
     }
 
     /// <inheritdoc/>

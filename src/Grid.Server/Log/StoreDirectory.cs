@@ -78,7 +78,7 @@ internal static class StoreDirectory
     };
 
     /// <summary>Says why the database did not open.</summary>
-    public static GridStartupException CannotOpen(string directory, RocksDbException e)
+    public static GridStartupException CannotOpen(string directory, Exception e)
     {
         var message = e.Message;
         if (message.Contains("lock", StringComparison.OrdinalIgnoreCase) && message.Contains("LOCK", StringComparison.Ordinal))
