@@ -13,6 +13,7 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     private readonly NpgsqlConnection[] _poolsOfOrleans;
     private long _clearedAt;
     private int _refusing;
+    private int _clearings;
 
     public PostgresDatabase(GridClusterOptions cluster, ILoggerFactory loggers)
     {
@@ -46,6 +47,9 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     /// </remarks>
     public async ValueTask<bool> IsUsableAsync(CancellationToken cancellationToken) =>
         Volatile.Read(ref _refusing) == 0 && await TakesWritesAsync(cancellationToken);
+
+    /// <summary>How often connections were found dead, and all that lay in the pools were closed. One that was opened before may be dead too.</summary>
+    public int Clearings => Volatile.Read(ref _clearings);
 
     /// <summary>Counts the lanes that refuse appends, since one failed and no write has succeeded since.</summary>
     public void NoteRefusing(int change) => Interlocked.Add(ref _refusing, change);
@@ -114,6 +118,7 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
         var now = Environment.TickCount64;
         var last = Interlocked.Read(ref _clearedAt);
         if (now - last < 100 || Interlocked.CompareExchange(ref _clearedAt, now, last) != last) return;
+        Interlocked.Increment(ref _clearings);
         Source.Clear();
 
         // Orleans does not try a read again that met a dead connection: a tenant's key would be out of reach once for each of them.

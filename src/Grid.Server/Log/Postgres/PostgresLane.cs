@@ -39,6 +39,9 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
     private bool _running;
     private bool _stopped;
     private string? _unavailable;
+
+    /// <summary><see cref="PostgresDatabase.Clearings"/> when this lane last looked.</summary>
+    private int _clearings;
     private Task _loop = Task.CompletedTask;
 
     /// <summary>Groups committed so far.</summary>
@@ -118,6 +121,13 @@ internal sealed partial class PostgresLane(PostgresDatabase database, PostgresAp
     {
         while (Take())
         {
+            // Between groups nothing is on its way: what another user of the database found out costs no append its answer.
+            if (_clearings != database.Clearings)
+            {
+                _clearings = database.Clearings;
+                await DropConnectionAsync();
+            }
+
             var failure = await WriteAsync(_group);
             if (failure is null) continue;
             LogFailed(logger, failure.Message, failure.InnerException ?? failure);
