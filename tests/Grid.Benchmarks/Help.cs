@@ -16,6 +16,8 @@ internal static class Help
         failover  A cluster loses a silo under load.      --silos 3 --channels 300 --rate 1500 --probe 00:00:00.500,00:00:01
                   [--stop 8]: the silo is stopped for 8 s instead of killed; --calm 60 --burn 4: first, 60 s in which four busy
                   threads take the processors away, and silos declared dead are counted; [--no-kill]: only that.
+        lanes     Appends to PostgreSQL without silos.    --lanes 1,2,4,8 --channels 500 --batch 1 --logs 1: logs play silos
+        day       A day of retention in minutes.          --hours 24 --channels 500 --appends 1 --batch 4: appends each minute
         all       All of the above but micro, with modest times, as one table (about five minutes).
 
         For all loads:

@@ -44,6 +44,8 @@ try
         "resume" => Resuming.Run,
         "slow" => SlowConsumers.Run,
         "failover" => Failover.Run,
+        "lanes" => StoreLanes.Run,
+        "day" => StoredDay.Run,
         "all" => All.Run,
         _ => null,
     };
