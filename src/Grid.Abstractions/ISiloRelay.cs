@@ -31,7 +31,7 @@ public interface ISiloRelay : IGrainService
     [Alias("fence"), ResponseTimeout(CallLimits.Question)]
     Task<bool> FenceAsync(string tenant, string session, long generation, CloseCode code);
 
-    /// <summary>Whether a socket of the session with this generation lives here.</summary>
+    /// <summary>Whether a socket of the session with this generation lives here; 0: of any generation.</summary>
     [Alias("holds"), ResponseTimeout(CallLimits.Question)]
     Task<bool> HoldsAsync(string tenant, string session, long generation);
 

@@ -37,6 +37,9 @@ internal sealed partial class ChannelGrain(
     private static readonly TimeSpan FeedRetryMax = TimeSpan.FromSeconds(5);
     private const int ResyncAttempts = 5;
 
+    /// <summary>How long the first publish of a channel that wakes up waits for what silos say of it.</summary>
+    private static readonly TimeSpan InterestPatience = TimeSpan.FromMilliseconds(500);
+
     private readonly RecentMessages _recent = new(maxMessages: 2048, maxBytes: 1024 * 1024);
     private readonly Dictionary<SiloAddress, SiloFeed> _feeds = [];
     private ChannelId _channel;
@@ -45,6 +48,9 @@ internal sealed partial class ChannelGrain(
     /// <summary>Null until the log was asked how far the channel reaches (<see cref="EnsureReadAsync"/>).</summary>
     private ChannelSequencer _sequencer = null!;
     private Task? _reading;
+
+    /// <summary>An append's outcome is unknown, and the log has not told since how far the channel reaches.</summary>
+    private bool _unsure;
     private bool _pumping;
     private bool _stopped;
 
@@ -93,18 +99,56 @@ internal sealed partial class ChannelGrain(
     /// </summary>
     private async ValueTask EnsureReadAsync()
     {
-        if (_sequencer is not null) return;
-        if (_reading is null or { IsCompleted: true }) _reading = ReadEndAsync();
+        if (_sequencer is not null && !_unsure) return;
+        if (_reading is null or { IsCompleted: true }) _reading = _sequencer is null ? ReadEndAsync() : ReadEndAgainAsync();
         await _reading;
     }
 
     private async Task ReadEndAsync()
     {
         var (head, lastAt) = await _log.GetEndAsync(_channel);
-        _sequencer = new ChannelSequencer(_channel, policies.For(_channel.Name).KeyWindow, head, lastAt);
 
-        // Silos whose sockets wait for this channel do not know that it woke up anew: ask them, without waiting for any.
-        foreach (var silo in relays.LiveSilos()) _ = AskInterestAsync(silo);
+        // Silos whose sockets wait for this channel do not know that it woke up anew. What they were served tells, too, whether the log
+        // lost its end since, and that must be known before anything is appended: it would get offsets that consumers take for repeats.
+        var asked = relays.LiveSilos().Select(silo => (Silo: silo, Answer: GetInterestAsync(silo))).ToArray();
+        if (logs.IsDurable(_channel))
+        {
+            await WaitForSomeAsync(asked.Select(a => a.Answer));
+            foreach (var (_, answer) in asked)
+            {
+                if (!answer.IsCompletedSuccessfully) continue;
+                var ack = await answer;
+                if (ack.Interested && IsBeyond(ack.Have, head)) head = await RenewAsync(ack.Have);
+            }
+        }
+
+        _sequencer = new ChannelSequencer(_channel, policies.For(_channel.Name).KeyWindow, head, lastAt);
+        foreach (var (silo, answer) in asked) _ = AskInterestAsync(silo, answer);
+    }
+
+    /// <summary>Waits for answers, but not for silos that do not answer soon: those are asked on, and hold nobody up.</summary>
+    private async Task WaitForSomeAsync(IEnumerable<Task<DeliverAck>> answers)
+    {
+        var open = answers.Where(a => !a.IsCompleted).Select(a => a.ContinueWith(static _ => { }, TaskScheduler.Default)).ToArray();
+        if (open.Length == 0) return;
+        try
+        {
+            await Task.WhenAll(open).WaitAsync(InterestPatience, time);
+        }
+        catch (TimeoutException)
+        {
+        }
+    }
+
+    /// <summary>After an append of unknown outcome: what the log says is true. Silos get what it stored from the log.</summary>
+    private async Task ReadEndAgainAsync()
+    {
+        var (head, lastAt) = await _log.GetEndAsync(_channel);
+        if (IsBeyond(_sequencer.Head.Position, head)) head = await RenewAsync(_sequencer.Head.Position);
+        _sequencer.Resync(head, lastAt);
+        _unsure = false;
+        _recent.Clear();
+        Feed();
     }
 
     /// <summary>Stores what waits, batch after batch, until nothing does.</summary>
@@ -178,31 +222,25 @@ internal sealed partial class ChannelGrain(
         }
     }
 
-    /// <summary>After an append of unknown outcome: what the log says is true. Silos get what it stored from the log.</summary>
+    /// <summary>
+    /// Asks the log, after an append of unknown outcome, until it answers or the next publish has to. The activation stays: it knows how
+    /// far the channel reached, whatever the log says later.
+    /// </summary>
     private async Task ResyncAsync()
     {
+        _unsure = true;
         for (var attempt = 1; ; attempt++)
         {
             try
             {
-                var (head, lastAt) = await _log.GetEndAsync(_channel);
-                if (IsBeyond(_sequencer.Head.Position, head)) head = await RenewAsync(_sequencer.Head.Position);
-                _sequencer.Resync(head, lastAt);
-                _recent.Clear();
-                Feed();
+                await EnsureReadAsync();
                 return;
-            }
-            catch (LogUnavailableException) when (attempt < ResyncAttempts)
-            {
-                _sequencer.RefusePending();
-                await Task.Delay(TimeSpan.FromMilliseconds(100 * attempt), time);
             }
             catch (LogUnavailableException)
             {
-                // Start afresh: the next activation reads the head before it accepts anything.
                 _sequencer.RefusePending();
-                Leave();
-                return;
+                if (attempt == ResyncAttempts) return;
+                await Task.Delay(TimeSpan.FromMilliseconds(100 * attempt), time);
             }
         }
     }
@@ -264,7 +302,7 @@ internal sealed partial class ChannelGrain(
             try
             {
                 var ack = await DeliverAsync(silo, next);
-                if (!_sequencer.InFlight && ack.Interested && IsBeyond(ack.Have, _sequencer.Head)) _ = VerifyAsync(ack.Have);
+                if (ack.Interested && IsBeyond(ack.Have, _sequencer.Head)) _ = VerifyAsync(ack.Have);
                 if (!feed.OnAck(ack))
                 {
                     _feeds.Remove(silo);
@@ -294,14 +332,17 @@ internal sealed partial class ChannelGrain(
         }
     }
 
-    private async Task AskInterestAsync(SiloAddress silo)
+    private async Task<DeliverAck> GetInterestAsync(SiloAddress silo) => await relays.On(silo).GetInterestAsync(_channel);
+
+    /// <summary>Begins to feed a silo, if by its answer, or the answer to a later question, it wants the channel.</summary>
+    private async Task AskInterestAsync(SiloAddress silo, Task<DeliverAck> answer)
     {
         var feed = new SiloFeed(default);
-        while (!_feeds.ContainsKey(silo))
+        for (; !_feeds.ContainsKey(silo); answer = GetInterestAsync(silo))
         {
             try
             {
-                var ack = await relays.On(silo).GetInterestAsync(_channel);
+                var ack = await answer;
                 if (ack.Interested && IsBeyond(ack.Have, _sequencer.Head)) _ = VerifyAsync(ack.Have);
                 if (!feed.OnAck(ack)) return;
 

@@ -206,6 +206,9 @@ internal sealed partial class ClientConnection
         lock (_subscriptions) _arrivals.Add(subscription, isNew: known is null);
         _link!.Change(new LinkChange(frame.Channel, subscription.Acked, stored =>
         {
+            // A change that failed may be stored yet, and reports only raise a cursor: a session that was moved forward would skip the
+            // rest when it is resumed. Before anybody who waits for the outcome can ask for more.
+            if (!stored && known is not null) _link!.Change(new LinkChange(frame.Channel, known.Acked, static _ => { }));
             lock (_subscriptions)
             {
                 _arrivals.Remove(subscription);

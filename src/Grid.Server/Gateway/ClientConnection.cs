@@ -255,7 +255,9 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         try
         {
             _closing = true;
-            foreach (var subscription in (Subscription[])[.. Subscriptions(), .. _arrivals.All]) subscription.Channel.Leave(subscription);
+
+            // In this order: one moves from the arrivals to the others at any time, and leaving twice does no harm.
+            foreach (var subscription in (Subscription[])[.. _arrivals.All, .. Subscriptions()]) subscription.Channel.Leave(subscription);
             if (_link is not null) _services.Hub.Unregister(this);
             var detached = _link?.DetachAsync() ?? Task.CompletedTask;
 

@@ -40,6 +40,13 @@ internal sealed class GridDirectory(IGrainFactory grains, ISiloRelays relays, IS
     public async Task<bool> CloseSessionAsync(string tenant, string session, CancellationToken cancellationToken = default)
     {
         var known = await Grain(tenant, session).CloseAsync(CloseCode.Revoked);
+        if (!known && Array.Exists(await Task.WhenAll(relays.LiveSilos().Select(
+            silo => Ask(silo, r => r.HoldsAsync(tenant, session, generation: 0), false))), h => h))
+        {
+            // Before its socket goes: should this fail, whoever asks again finds the session as it was.
+            await Grain(tenant, session).CloseUnknownAsync();
+            known = true;
+        }
 
         // Whatever the grain knew, or believed about where the socket is: none may stay.
         var closed = await Task.WhenAll(relays.LiveSilos().Select(

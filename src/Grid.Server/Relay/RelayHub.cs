@@ -107,7 +107,7 @@ internal sealed partial class RelayHub(
 
     /// <inheritdoc/>
     public Task<bool> HoldsAsync(string tenant, string session, long generation) =>
-        Task.FromResult(_sockets.TryGetValue((tenant, session), out var socket) && socket.Generation == generation);
+        Task.FromResult(_sockets.TryGetValue((tenant, session), out var socket) && (generation == 0 || socket.Generation == generation));
 
     /// <inheritdoc/>
     public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) =>
@@ -132,6 +132,19 @@ internal sealed partial class RelayHub(
             else if (local.QuietMs >= quietMs && local.Have is not null) quiet.Add(local);
         }
 
+        try
+        {
+            await CompareWithLogAsync(quiet, quietMs);
+        }
+        finally
+        {
+            // What is not in the log can only be asked of the grain; whether the log answers does not matter to it.
+            if (askGrains) await ReattachAsync(quiet.Where(c => !IsDurable(c) && c.SubscriptionCount > 0));
+        }
+    }
+
+    private async Task CompareWithLogAsync(List<LocalChannel> quiet, long quietMs)
+    {
         foreach (var some in quiet.Where(IsDurable).Chunk(500))
         {
             var served = Array.ConvertAll(some, c => c.Have!.Value);
@@ -150,9 +163,6 @@ internal sealed partial class RelayHub(
 
             await ReattachAsync(wrong);
         }
-
-        // What is not in the log can only be asked of the grain.
-        if (askGrains) await ReattachAsync(quiet.Where(c => !IsDurable(c) && c.SubscriptionCount > 0));
     }
 
     private bool IsDurable(LocalChannel local) => policies.For(local.Id.Name).Durability == Durability.Durable;

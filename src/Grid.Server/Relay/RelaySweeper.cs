@@ -53,8 +53,9 @@ internal sealed partial class RelaySweeper(
                     await SweepAsync(changed ? QuietAfterChangeMs : QuietMs, askGrains: changed || tick % CalmOfGrains == 0, stoppingToken);
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (stoppingToken.IsCancellationRequested)
         {
+            // Whatever a round was cut off with.
         }
         finally
         {

@@ -33,8 +33,9 @@ internal sealed partial class SessionSweeper(
                 }
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (stoppingToken.IsCancellationRequested)
         {
+            // Whatever a round was cut off with.
         }
     }
 

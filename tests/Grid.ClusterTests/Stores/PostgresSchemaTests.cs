@@ -206,7 +206,7 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         var own = new NpgsqlConnectionStringBuilder(PostgresConnectionString.ForLog(
             "Host=db;Search Path=other;Command Timeout=9;Maximum Pool Size=7;Application Name=shop;Options=-c work_mem=8MB"));
         Assert.Equal((9, 7, "shop", "grid"), (own.CommandTimeout, own.MaxPoolSize, own.ApplicationName, own.SearchPath));
-        Assert.Equal("-c work_mem=8MB -c synchronous_commit=on", own.Options);
+        Assert.Equal("-c work_mem=8MB -c synchronous_commit=on -c client_min_messages=warning", own.Options);
         var plain = new NpgsqlConnectionStringBuilder(PostgresConnectionString.ForLog("Host=db"));
         Assert.Equal((4, 20), (plain.CommandTimeout, plain.MaxPoolSize));
         await Task.CompletedTask;

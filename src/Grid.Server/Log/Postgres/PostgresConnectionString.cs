@@ -103,7 +103,9 @@ internal static class PostgresConnectionString
         // Of several hosts the one that can write.
         if (builder.Host?.Contains(',', StringComparison.Ordinal) == true && !parsed.Given("Target Session Attributes"))
             builder.TargetSessionAttributes = "primary";
-        builder.Options = $"{builder.Options} -c synchronous_commit=on".TrimStart();
+
+        // A commit that a synchronous standby did not confirm is told by a warning (CommitWatch), whatever a role's settings silence.
+        builder.Options = $"{builder.Options} -c synchronous_commit=on -c client_min_messages=warning".TrimStart();
         adapt(parsed);
         return builder.ConnectionString;
     }

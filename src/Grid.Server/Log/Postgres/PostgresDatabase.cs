@@ -7,6 +7,12 @@ namespace Grid.Server.Log.Postgres;
 /// <summary>The cluster's database: its connections, and how failures of it are told.</summary>
 internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisposable
 {
+    /// <summary>One finding of a dead connection speaks for all that are met at the same time.</summary>
+    private const long ClearedMs = 100;
+
+    /// <summary>The same after time-outs, which a server that is only slow causes too, and many of them: new connections would cost it more.</summary>
+    private const long ClearedAfterTimeoutsMs = 5_000;
+
     private readonly PostgresSchema _schema;
 
     /// <summary>Connections, never opened, that name Orleans' pools.</summary>
@@ -110,14 +116,14 @@ internal sealed class PostgresDatabase : IGridStorePart, IAsyncDisposable, IDisp
     /// <summary>After a failure: when the connections that lie in the pool may be dead too, they are closed instead of met one by one.</summary>
     public void NoteFailure(Exception e)
     {
-        if (PostgresErrors.IsOfConnection(e)) ClearPool();
+        if (PostgresErrors.IsOfConnection(e)) ClearPool(PostgresErrors.IsTimeout(e) ? ClearedAfterTimeoutsMs : ClearedMs);
     }
 
-    private void ClearPool()
+    private void ClearPool(long notWithinMs = ClearedMs)
     {
         var now = Environment.TickCount64;
         var last = Interlocked.Read(ref _clearedAt);
-        if (now - last < 100 || Interlocked.CompareExchange(ref _clearedAt, now, last) != last) return;
+        if (now - last < notWithinMs || Interlocked.CompareExchange(ref _clearedAt, now, last) != last) return;
         Interlocked.Increment(ref _clearings);
         Source.Clear();
 

@@ -53,5 +53,6 @@ internal static class PostgresErrors
         _ => $"PostgreSQL: {e.Message}",
     };
 
-    private static bool IsTimeout(Exception e) => e is TimeoutException || e.InnerException is TimeoutException;
+    /// <summary>Whether an answer, a connection or a place in the pool did not come in time.</summary>
+    public static bool IsTimeout(Exception e) => e is TimeoutException || e.InnerException is TimeoutException;
 }
