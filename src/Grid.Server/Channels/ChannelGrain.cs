@@ -129,7 +129,7 @@ internal sealed partial class ChannelGrain(
     /// <summary>Waits for answers, but not for silos that do not answer soon: those are asked on, and hold nobody up.</summary>
     private async Task WaitForSomeAsync(IEnumerable<Task<DeliverAck>> answers)
     {
-        var open = answers.Where(a => !a.IsCompleted).Select(a => a.ContinueWith(static _ => { }, TaskScheduler.Default)).ToArray();
+        var open = answers.Where(a => !a.IsCompleted).Select(EndOfAsync).ToArray();
         if (open.Length == 0) return;
         try
         {
@@ -137,6 +137,18 @@ internal sealed partial class ChannelGrain(
         }
         catch (TimeoutException)
         {
+        }
+
+        static async Task EndOfAsync(Task<DeliverAck> answer)
+        {
+            try
+            {
+                await answer;
+            }
+            catch (Exception)
+            {
+                // Whoever asks on hears of it.
+            }
         }
     }
 

@@ -70,8 +70,14 @@ public class StoreOutageTests(SharedCluster shared) : FocusedTest(shared)
         {
             // Publishes meanwhile are of unknown outcome, and the channel's grain cannot find out.
             await Cluster.Postgres.StopAsync();
-            for (var i = 0; i < 3; i++) Assert.Equal("unavailable", (await publisher.PublishAsync(channel, "lost")).Code);
-            await Cluster.Postgres.StartAsync();
+            try
+            {
+                for (var i = 0; i < 3; i++) Assert.Equal("unavailable", (await publisher.PublishAsync(channel, "0", key: "k0")).Code);
+            }
+            finally
+            {
+                await Cluster.Postgres.StartAsync();
+            }
         }
 
         // What a standby would have that lacks the last three commits.
