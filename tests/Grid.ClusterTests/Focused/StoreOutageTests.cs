@@ -136,6 +136,35 @@ public class StoreOutageTests(SharedCluster shared) : FocusedTest(shared)
     });
 
     [Fact]
+    public Task A_move_forward_that_cannot_be_stored_skips_nothing_when_the_session_resumes() => OrTailsAsync(async () =>
+    {
+        var channel = NewChannel();
+        await using var publisher = await Silos[0].OpenAsync("publisher");
+        await using var subscriber = await Silos[1].OpenAsync("subscriber");
+        await subscriber.SubscribeAsync(channel);
+        for (var i = 1; i <= 9; i++) await PublishedAsync(publisher, channel, $"{i}");
+        await subscriber.MessageAsync(channel, 9);
+        await Cluster.Redis.KillAsync();
+        try
+        {
+            Assert.Equal("unavailable", (await subscriber.SubscribeAsync(channel, ClientFrames.Last(1))).Code);
+        }
+        finally
+        {
+            await Cluster.Redis.StartAsync();
+        }
+
+        // Acknowledged, and so reported, once Redis is back; the report may only raise what the session's grain holds.
+        subscriber.Ack(channel, 2);
+        using var deadline = TestDeadline.In(60);
+        await deadline.UntilAsync(
+            async () => (await subscriber.SubscribeAsync(NewChannel())).Type == "subscribed", () => "the session is stored again");
+        subscriber.Abort();
+        await using var resumed = await ResumeAsync(Silos[2], new RawResume(subscriber.Welcome!.Session, subscriber.Welcome.ResumeToken));
+        Assert.Equal(2, resumed.Welcome!.Subscriptions[channel].Cursor);
+    });
+
+    [Fact]
     public Task Without_redis_delivery_goes_on_and_sessions_resume_when_it_is_back() => OrTailsAsync(async () =>
     {
         var channel = NewChannel();
