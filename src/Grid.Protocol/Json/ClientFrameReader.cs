@@ -7,15 +7,8 @@ namespace Grid.Protocol.Json;
 internal static class ClientFrameReader
 {
     private const string OffsetProblem = "offset must be an integer from 0 to 2^53-1";
-    private const string TokenProblem = "token must be a string of at most 16384 characters";
 
     private static readonly string[] Types = ["publish", "ack", "ping", "subscribe", "unsubscribe", "hello", "auth"];
-
-    /// <summary>The largest N of <c>{"last":N}</c>.</summary>
-    private const int MaxLast = 1000;
-
-    /// <summary>The number of characters that are kept of <c>client</c>.</summary>
-    private const int MaxClientLength = 128;
 
     public static Decoded<ClientFrame> Read(ReadOnlyMemory<byte> frame)
     {
@@ -43,7 +36,7 @@ internal static class ClientFrameReader
             "auth" => new AuthFrame
             {
                 Id = members.Id(),
-                Token = members.RequiredText(Member.Token, TokenProblem, WireLimits.MaxTokenLength),
+                Token = members.RequiredText(Member.Token, ClientRules.TokenProblem, WireLimits.MaxTokenLength),
             },
             _ => null,
         };
@@ -55,19 +48,17 @@ internal static class ClientFrameReader
 
     private static PublishFrame Publish(ref ObjectMembers members, ReadOnlyMemory<byte> frame)
     {
-        const string KeyProblem = "key must be a string of 1 to 256 bytes without control characters";
-        const string EventProblem = "event must be a string of 1 to 128 characters without control characters";
         var publish = new PublishFrame
         {
             Id = members.Id(),
             Channel = members.Channel(),
             Payload = members.Payload(frame),
-            Key = members.Text(Member.Key, KeyProblem),
-            Event = members.Text(Member.Event, EventProblem),
+            Key = members.Text(Member.Key, ClientRules.KeyProblem),
+            Event = members.Text(Member.Event, ClientRules.EventProblem),
             IfOffset = members.Integer(Member.IfOffset, "ifOffset must be an integer from 0 to 2^53-1"),
         };
-        if (publish.Key is not null && !Message.IsValidKey(publish.Key)) members.Fail(KeyProblem);
-        if (publish.Event is not null && !Message.IsValidEvent(publish.Event)) members.Fail(EventProblem);
+        if (publish.Key is not null && !Message.IsValidKey(publish.Key)) members.Fail(ClientRules.KeyProblem);
+        if (publish.Event is not null && !Message.IsValidEvent(publish.Event)) members.Fail(ClientRules.EventProblem);
         return publish;
     }
 
@@ -102,7 +93,7 @@ internal static class ClientFrameReader
         }
         else
         {
-            var last = point.RequiredInteger(Member.Last, Wrong, MaxLast);
+            var last = point.RequiredInteger(Member.Last, Wrong, ClientRules.MaxLast);
             if (last == 0) point.Fail(Wrong);
             from = StartPoint.Last((int)last);
         }
@@ -115,17 +106,10 @@ internal static class ClientFrameReader
 
     private static HelloFrame Hello(ref ObjectMembers members) => new()
     {
-        Token = members.Text(Member.Token, TokenProblem, WireLimits.MaxTokenLength),
-        Client = Shorten(members.Text(Member.Client, "client must be a string")),
+        Token = members.Text(Member.Token, ClientRules.TokenProblem, WireLimits.MaxTokenLength),
+        Client = ClientRules.ShortenClient(members.Text(Member.Client, "client must be a string")),
         Resume = members.Has(Member.Resume) ? Resume(ref members) : null,
     };
-
-    private static string? Shorten(string? client)
-    {
-        if (client is not { Length: > MaxClientLength }) return client;
-        // A surrogate pair is kept whole or not at all.
-        return client[..(char.IsHighSurrogate(client[MaxClientLength - 1]) ? MaxClientLength - 1 : MaxClientLength)];
-    }
 
     private static ResumeRequest? Resume(ref ObjectMembers members)
     {

@@ -13,7 +13,8 @@ namespace Grid.Server.Gateway;
 /// </summary>
 internal static class WebSocketEndpoint
 {
-    private static readonly WebSocketEncoder[] Encoders = [new(JsonWireCodec.Instance)];
+    /// <summary>One for each codec and for the whole process: consumers that share one share what it has encoded.</summary>
+    private static readonly WebSocketEncoder[] Encoders = [new(JsonWireCodec.Instance), new(ProtoWireCodec.Instance)];
 
     /// <summary>Maps the endpoint.</summary>
     public static IEndpointConventionBuilder MapGridWebSocket(this IEndpointRouteBuilder endpoints)
@@ -62,22 +63,30 @@ internal static class WebSocketEndpoint
             return;
         }
 
-        var requested = context.WebSockets.WebSocketRequestedProtocols;
-        var encoder = Array.Find(Encoders, e => requested.Contains(e.Codec.Subprotocol)) ?? Encoders[0];
-        using var socket = await context.WebSockets.AcceptWebSocketAsync(new WebSocketAcceptContext
-        {
-            SubProtocol = requested.Contains(encoder.Codec.Subprotocol) ? encoder.Codec.Subprotocol : null,
-        });
+        var agreed = Agree(context.WebSockets.WebSocketRequestedProtocols);
+        using var socket = await context.WebSockets.AcceptWebSocketAsync(
+            new WebSocketAcceptContext { SubProtocol = agreed?.Codec.Subprotocol });
         var stream = context.Features.Get<UpgradedStream>()!.Stream!;
         var connection = new ClientConnection(
             services,
             socket,
             stream,
-            encoder,
+            agreed ?? Encoders[0],
             Token(context.Request),
             context.Connection.RemoteIpAddress,
             () => QueueAbort(context));
         await connection.RunAsync();
+    }
+
+    /// <summary>The first subprotocol known here, in the order in which the client prefers them; null for none.</summary>
+    private static WebSocketEncoder? Agree(IList<string> requested)
+    {
+        foreach (var name in requested)
+        {
+            if (Array.Find(Encoders, e => e.Codec.Subprotocol == name) is { } encoder) return encoder;
+        }
+
+        return null;
     }
 
     private static string? Token(HttpRequest request)

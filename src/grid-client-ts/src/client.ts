@@ -1,9 +1,10 @@
 import { Backoff } from './backoff.js';
 import { systemClock, type Clock } from './clock.js';
+import { jsonCodec, type Codec, type HelloFrame } from './codec.js';
 import type { Connection } from './connection.js';
 import { Emitter } from './emitter.js';
 import { GridError } from './errors.js';
-import { closeCodes, errorOf, redact, utf8Length, type Gap, type PushFrame, type WelcomeFrame } from './frames.js';
+import { closeCodes, errorOf, utf8Length, type Gap, type PushFrame, type WelcomeFrame } from './frames.js';
 import { Keeper, type ClientState } from './keeper.js';
 import { Publisher, type PublishOptions, type PublishResult } from './publisher.js';
 import { platformWebSocket, type WebSocketFactory } from './socket.js';
@@ -40,6 +41,11 @@ export interface GridClientOptions {
   readonly ackBatch?: number;
   /** From opening a socket to the server's welcome, in milliseconds; default 10,000. */
   readonly connectTimeoutMs?: number;
+  /**
+   * The form of frames on the wire; default `jsonCodec`. With `protoCodec` of `@grid/client/proto` frames are Protocol Buffers: smaller,
+   * and bytes travel as they are.
+   */
+  readonly codec?: Codec;
   /** Makes sockets; default the platform's `WebSocket`. Node 20 has none: pass `(url, p) => new WS(url, p)` of a package. */
   readonly webSocket?: WebSocketFactory;
   /** Keeps the session and the cursors across page loads, for example `sessionStorage`; default none. */
@@ -62,7 +68,7 @@ export interface GridClientEvents {
   goaway: { readonly reason: string; readonly reconnectInMs: number };
   /** Anything that went wrong, also where the client goes on by itself. For logs. */
   error: GridError;
-  /** A frame as on the wire, but for tokens, which are replaced by `…`. */
+  /** A frame as on the wire, but for tokens, which are replaced by `…`; as JSON, whatever the codec. */
   frame: { readonly direction: 'in' | 'out'; readonly text: string; readonly at: number };
   /** The session was gone; a new one was made and every subscription asked for again from where it stood. */
   sessionExpired: { readonly previousSession: string; readonly session: string };
@@ -114,6 +120,7 @@ export class GridClient {
   constructor(options: GridClientOptions) {
     const clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
+    const codec = options.codec ?? jsonCodec;
     const webSocket = options.webSocket ?? platformWebSocket();
     if (webSocket === undefined) {
       throw new GridError('bad_argument', 'This platform has no WebSocket: pass the option `webSocket`.');
@@ -136,14 +143,14 @@ export class GridClient {
       onGap: (gap) => this.#emitter.emit('gap', gap),
     });
     this.#publisher = new Publisher({
-      clock, random, nextId,
+      codec, clock, random, nextId,
       maxQueued: options.maxQueuedPublishes ?? 1_000,
       maxQueuedBytes: options.maxQueuedBytes ?? 4 * 1024 * 1024,
       timeoutMs: options.publishTimeoutMs ?? 30_000,
       canRefresh: tokens.canRefresh,
     });
     this.#keeper = new Keeper({
-      url, webSocket, clock, random, tokens, nextId, requestTimeoutMs,
+      url, webSocket, codec, clock, random, tokens, nextId, requestTimeoutMs,
       connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
       backoff: new Backoff(options.reconnect?.minDelayMs ?? 100, options.reconnect?.maxDelayMs ?? 20_000, random),
     }, {
@@ -248,16 +255,17 @@ export class GridClient {
     this.#keeper.drop();
   }
 
-  #hello(token: string | undefined): string {
+  #hello(token: string | undefined): HelloFrame {
     const session = this.#store.session;
-    const fields = { type: 'hello', token, client: this.#clientName };
+    const fields = { type: 'hello', token, client: this.#clientName } as const;
     if (session === undefined) {
-      return JSON.stringify(fields);
+      return fields;
     }
     const resume = { session: session.id, token: session.resumeToken };
+    // Measured as JSON, of whose frames those of other codecs are no larger.
     const used = utf8Length(JSON.stringify({ ...fields, resume }));
     const cursors = this.#subscriptions.cursors((this.#maxFrameBytes ?? 65_536) - used);
-    return JSON.stringify({ ...fields, resume: { ...resume, cursors } });
+    return { ...fields, resume: { ...resume, cursors } };
   }
 
   #attach(connection: Connection, welcome: WelcomeFrame): void {
@@ -327,9 +335,9 @@ export class GridClient {
     globalThis.removeEventListener?.('pagehide', this.#onPageHide);
   }
 
-  #raw(direction: 'in' | 'out', text: string): void {
+  #raw(direction: 'in' | 'out', text: () => string): void {
     if (this.#emitter.has('frame')) {
-      this.#emitter.emit('frame', { direction, text: redact(text), at: this.#clock.now() });
+      this.#emitter.emit('frame', { direction, text: text(), at: this.#clock.now() });
     }
   }
 }

@@ -1,7 +1,8 @@
 import { type Clock, Timer } from './clock.js';
+import { sizeOf, type ClientFrame, type Codec, type EncodedFrame, type RequestFields } from './codec.js';
 import { GridError, describe } from './errors.js';
 import {
-  defaultMaxFrameBytes, parseFrame, subprotocol,
+  defaultMaxFrameBytes,
   type PushFrame, type ReplyFrame, type ServerFrame, type WelcomeFrame,
 } from './frames.js';
 import type { WebSocketFactory, WebSocketLike } from './socket.js';
@@ -17,19 +18,20 @@ export interface Closed {
 
 /** What a connection tells its owner. After `closed` it tells nothing more. */
 export interface ConnectionEvents {
-  /** The text of the `hello` frame; asked for when the socket is open, so that the cursors in it are the latest. */
-  hello(): string;
+  /** The `hello` frame; asked for when the socket is open, so that the cursors in it are the latest. */
+  hello(): ClientFrame;
   welcome(connection: Connection, frame: WelcomeFrame): void;
   push(connection: Connection, frame: PushFrame): void;
   closed(connection: Connection, how: Closed): void;
-  /** Every frame that passes, for whoever wants to watch. */
-  raw(direction: 'in' | 'out', text: string): void;
+  /** Every frame that passes, for whoever wants to watch: its size, and what it is as JSON, without its tokens. */
+  raw(direction: 'in' | 'out', size: number, text: () => string): void;
 }
 
 /** What a connection needs. */
 export interface ConnectionOptions {
   readonly url: string;
   readonly webSocket: WebSocketFactory;
+  readonly codec: Codec;
   readonly clock: Clock;
   /** From opening the socket to `welcome`, in milliseconds. */
   readonly connectTimeoutMs: number;
@@ -64,8 +66,9 @@ export class Connection {
     this.#events = events;
     this.#deadline = new Timer(options.clock);
     this.#heartbeat = new Timer(options.clock);
-    this.#socket = options.webSocket(options.url, [subprotocol]);
-    this.#socket.onopen = () => this.#guard(() => this.send(this.#events.hello()));
+    this.#socket = options.webSocket(options.url, [options.codec.subprotocol]);
+    this.#socket.binaryType = 'arraybuffer';
+    this.#socket.onopen = () => this.#guard(() => this.sendFrame(this.#events.hello()));
     this.#socket.onmessage = (event: { data: unknown }) => this.#guard(() => this.#receive(event.data));
     this.#socket.onclose = (event: { code: number; reason: string }) => this.#end({ code: event.code, reason: event.reason });
     // The close event that follows carries what there is to know; an unheard error event would crash some Node sockets.
@@ -89,20 +92,25 @@ export class Connection {
   }
 
   /** Sends a frame; does nothing once the connection has ended. */
-  send(frame: string): void {
+  sendFrame(frame: ClientFrame): void {
+    this.send(this.#options.codec.encode(frame));
+  }
+
+  /** The same for a frame that has its form already. */
+  send(frame: EncodedFrame): void {
     if (this.#ended) {
       return;
     }
-    this.#events.raw('out', frame);
+    this.#events.raw('out', sizeOf(frame.data), () => frame.text());
     try {
-      this.#socket.send(frame);
+      this.#socket.send(frame.data);
     } catch (cause) {
       this.fail(new GridError('connection', `The socket refused a frame: ${describe(cause)}`, { cause }));
     }
   }
 
   /** Sends a frame whose answer, by its `id`, goes to `reply`. If the connection ends first, `reply` is not called. */
-  sendForReply(id: number, frame: string, reply: (frame: ReplyFrame) => void): void {
+  sendForReply(id: number, frame: EncodedFrame, reply: (frame: ReplyFrame) => void): void {
     this.#replies.set(id, reply);
     this.send(frame);
   }
@@ -111,13 +119,13 @@ export class Connection {
    * Sends a request that must be answered: a server that stays silent on it for the request timeout is taken for broken, and
    * the connection ends.
    */
-  request(fields: { readonly type: string; readonly [name: string]: unknown }, reply: (frame: ReplyFrame) => void): number {
+  request(fields: RequestFields, reply: (frame: ReplyFrame) => void): number {
     const id = this.#options.nextId();
-    const { type, ...others } = fields;
+    const { type } = fields;
     const timer = new Timer(this.#options.clock);
     timer.arm(this.#options.requestTimeoutMs, () => this.fail(new GridError('protocol', `The server did not answer "${type}".`)));
     this.#requestTimers.add(timer);
-    this.sendForReply(id, JSON.stringify({ type, id, ...others }), (frame) => {
+    this.sendForReply(id, this.#options.codec.encode({ ...fields, id }), (frame) => {
       timer.cancel();
       this.#requestTimers.delete(timer);
       reply(frame);
@@ -167,13 +175,11 @@ export class Connection {
     if (this.#ended) {
       return;
     }
-    if (typeof data !== 'string') {
-      throw new GridError('protocol', 'The server sent a binary frame on a text protocol.');
-    }
-    this.#events.raw('in', data);
+    const { codec } = this.#options;
+    this.#events.raw('in', sizeOf(data), () => codec.textOf(data));
     this.#lastHeard = this.#options.clock.now();
     this.#pinged = false;
-    const frame = parseFrame(data);
+    const frame = codec.decode(data);
     if (frame !== undefined) {
       this.#dispatch(frame);
     }
@@ -230,7 +236,7 @@ export class Connection {
       } else {
         this.#pinged = true;
         this.#heartbeat.arm(heartbeatMs, check);
-        this.send('{"type":"ping"}');
+        this.sendFrame({ type: 'ping' });
       }
     };
     this.#heartbeat.arm(heartbeatMs, check);

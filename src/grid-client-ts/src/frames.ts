@@ -1,6 +1,6 @@
 import { GridError, type GridErrorCode } from './errors.js';
 
-/** The WebSocket subprotocol of the frames below. */
+/** The WebSocket subprotocol of the frames below as JSON. */
 export const subprotocol = 'grid.v1.json';
 
 /** What a server reads at most when its `welcome` has not said otherwise yet, in bytes. */
@@ -82,7 +82,9 @@ export interface MessageFrame {
   readonly offset: number;
   readonly at: number;
   readonly data?: unknown;
+  /** Bytes: as base64 where the codec has no other form for them, else as they are. */
   readonly data64?: string;
+  readonly bytes?: Uint8Array;
   readonly key?: string;
   readonly event?: string;
   readonly from?: string;

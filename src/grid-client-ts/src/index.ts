@@ -1,5 +1,6 @@
 export { GridClient, type GridClientEvents, type GridClientOptions } from './client.js';
 export type { Clock } from './clock.js';
+export { jsonCodec, type ClientFrame, type Codec, type EncodedFrame } from './codec.js';
 export { GridError, type GridErrorCode, type GridErrorDetails } from './errors.js';
 export type { Gap, GapReason, Position, StartPoint } from './frames.js';
 export type { ClientState } from './keeper.js';

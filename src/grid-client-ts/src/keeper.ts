@@ -1,4 +1,5 @@
 import { Backoff } from './backoff.js';
+import type { ClientFrame } from './codec.js';
 import { Timer } from './clock.js';
 import { Connection, type Closed, type ConnectionOptions } from './connection.js';
 import { GridError, describe } from './errors.js';
@@ -14,7 +15,7 @@ export type ClientState = 'idle' | 'connecting' | 'connected' | 'draining' | 're
 /** What the keeper tells its owner. */
 export interface KeeperEvents {
   /** The `hello` frame, for this token. */
-  hello(token: string | undefined): string;
+  hello(token: string | undefined): ClientFrame;
   /** A connection is up: everything goes over it from now on. */
   attach(connection: Connection, welcome: WelcomeFrame): void;
   /** The connection attached last is gone. */
@@ -24,7 +25,7 @@ export interface KeeperEvents {
   /** The connection ended for good. Comes before the state `closed`. */
   terminated(error: GridError): void;
   error(error: GridError): void;
-  raw(direction: 'in' | 'out', text: string): void;
+  raw(direction: 'in' | 'out', text: () => string): void;
 }
 
 /** What a keeper needs. */
@@ -113,8 +114,8 @@ export class Keeper {
         welcome: (connection, frame) => this.#welcomed(connection, frame),
         push: (connection, frame) => this.#push(connection, frame),
         closed: (connection, how) => this.#closed(connection, how),
-        raw: (direction, text) => {
-          this.#frameSize = text.length;
+        raw: (direction, size, text) => {
+          this.#frameSize = size;
           this.#events.raw(direction, text);
         },
       });

@@ -1,9 +1,10 @@
 import { Backoff } from './backoff.js';
 import { toBase64 } from './base64.js';
 import { type Clock, Timer } from './clock.js';
+import { exceeds, sizeOf, type Codec, type EncodedFrame } from './codec.js';
 import type { Connection } from './connection.js';
 import { GridError } from './errors.js';
-import { defaultMaxFrameBytes, errorOf, exceedsBytes, isChannelName, type ReplyFrame } from './frames.js';
+import { defaultMaxFrameBytes, errorOf, isChannelName, type ReplyFrame } from './frames.js';
 
 /** How to publish. */
 export interface PublishOptions {
@@ -38,6 +39,7 @@ export interface PublishResult {
 
 /** Bounds and collaborators of {@link Publisher}. */
 export interface PublisherOptions {
+  readonly codec: Codec;
   readonly clock: Clock;
   readonly random: () => number;
   readonly nextId: () => number;
@@ -54,7 +56,8 @@ export interface PublisherOptions {
 interface Entry {
   readonly id: number;
   readonly lane: Lane;
-  readonly frame: string;
+  readonly frame: EncodedFrame;
+  readonly size: number;
   readonly deadline: number;
   readonly resolve: (result: PublishResult) => void;
   readonly reject: (error: GridError) => void;
@@ -113,13 +116,13 @@ export class Publisher {
       return Promise.reject(new GridError('closed', 'The client is closed.', { channel, cause: this.#closed }));
     }
     const id = this.#options.nextId();
-    let frame: string;
+    let frame: EncodedFrame;
     try {
       frame = this.#encode(id, channel, data, options);
     } catch (thrown) {
       return Promise.reject(thrown);
     }
-    if (exceedsBytes(frame, this.#maxFrameBytes)) {
+    if (exceeds(frame, this.#maxFrameBytes)) {
       return Promise.reject(this.#tooLarge(channel));
     }
     if (options.noReply === true) {
@@ -128,16 +131,17 @@ export class Publisher {
       }
       return Promise.resolve(undefined);
     }
-    if (this.#entries.size >= this.#options.maxQueued || this.#bytes + frame.length > this.#options.maxQueuedBytes) {
+    const size = sizeOf(frame.data);
+    if (this.#entries.size >= this.#options.maxQueued || this.#bytes + size > this.#options.maxQueuedBytes) {
       return Promise.reject(new GridError('queue_full', 'Too many publishes wait for an answer.', { channel }));
     }
     return new Promise((resolve, reject) => {
       const lane = this.#lane(channel);
       const deadline = this.#options.clock.now() + this.#options.timeoutMs;
-      const entry: Entry = { id, lane, frame, deadline, resolve, reject, state: 'waiting', everSent: false };
+      const entry: Entry = { id, lane, frame, size, deadline, resolve, reject, state: 'waiting', everSent: false };
       this.#entries.set(id, entry);
       lane.entries.add(entry);
-      this.#bytes += frame.length;
+      this.#bytes += size;
       this.#watchDeadline();
       this.#send(entry);
     });
@@ -184,7 +188,7 @@ export class Publisher {
     }
   }
 
-  #encode(id: number, channel: string, data: unknown, options: PublishOptions): string {
+  #encode(id: number, channel: string, data: unknown, options: PublishOptions): EncodedFrame {
     if (!isChannelName(channel)) {
       throw new GridError('bad_argument', 'A channel name is 1 to 200 characters of A-Z a-z 0-9 _ . : ~ @ -');
     }
@@ -194,9 +198,9 @@ export class Publisher {
     }
     const { event, ifOffset, noReply } = options;
     const key = options.key ?? (noReply === true ? undefined : `${this.#keyPrefix}-${(++this.#keys).toString(36)}`);
-    let payload: string | undefined;
+    let payload: string | Uint8Array | undefined;
     try {
-      payload = bytes === undefined ? JSON.stringify(data) : JSON.stringify(toBase64(bytes));
+      payload = bytes ?? JSON.stringify(data);
     } catch (cause) {
       throw new GridError('bad_argument', 'The data cannot be written as JSON.', { channel, cause });
     }
@@ -204,8 +208,7 @@ export class Publisher {
       // Undefined, functions and symbols would leave the frame without data.
       throw new GridError('bad_argument', 'The data has no JSON form.', { channel });
     }
-    const head = JSON.stringify({ type: 'publish', ...(noReply === true ? {} : { id }), channel, key, event, ifOffset });
-    return `${head.slice(0, -1)},"${bytes === undefined ? 'data' : 'data64'}":${payload}}`;
+    return this.#options.codec.encode({ type: 'publish', id: noReply === true ? undefined : id, channel, key, event, ifOffset, payload });
   }
 
   #lane(channel: string): Lane {
@@ -229,7 +232,7 @@ export class Publisher {
     if (connection === undefined || entry.state !== 'waiting' || entry.lane.held) {
       return;
     }
-    if (exceedsBytes(entry.frame, connection.maxFrameBytes)) {
+    if (exceeds(entry.frame, connection.maxFrameBytes)) {
       // Queued when the limit was not known yet. Sent, it would end the connection for good.
       this.#reject(entry, this.#tooLarge(entry.lane.channel));
       return;
@@ -359,7 +362,7 @@ export class Publisher {
   #settle(entry: Entry): void {
     const { lane } = entry;
     this.#entries.delete(entry.id);
-    this.#bytes -= entry.frame.length;
+    this.#bytes -= entry.size;
     lane.entries.delete(entry);
     if (lane.entries.size === 0) {
       lane.retry.cancel();

@@ -4,11 +4,13 @@
 export interface WebSocketLike {
   /** Bytes accepted by `send` and not yet on the network. */
   readonly bufferedAmount: number;
+  /** Set to `arraybuffer` for the binary codec. */
+  binaryType?: string;
   onopen: ((event: any) => void) | null;
   onmessage: ((event: any) => void) | null;
   onclose: ((event: any) => void) | null;
   onerror: ((event: any) => void) | null;
-  send(data: string): void;
+  send(data: string | Uint8Array): void;
   close(code?: number, reason?: string): void;
   /** Ends the socket without a closing handshake, where the implementation can. */
   terminate?(): void;

@@ -303,10 +303,10 @@ export class ChannelSubscription implements Subscription<any> {
   }
 
   #toMessage(frame: MessageFrame, position: Position): Message<any> {
-    const { channel, offset, at, data, data64, key, event, from } = frame;
+    const { channel, offset, at, data, data64, bytes, key, event, from } = frame;
     return {
       channel, epoch: position.epoch, offset, at, data,
-      ...(data64 === undefined ? {} : { bytes: fromBase64(data64) }),
+      ...(bytes !== undefined ? { bytes } : data64 === undefined ? {} : { bytes: fromBase64(data64) }),
       ...(key === undefined ? {} : { key }),
       ...(event === undefined ? {} : { event }),
       ...(from === undefined ? {} : { from }),

@@ -203,7 +203,7 @@ export class Subscriptions implements SubscriptionOwner {
     let size = 0;
     const send = (): void => {
       if (size > 0) {
-        connection.send(JSON.stringify({ type: 'ack', cursors }));
+        connection.sendFrame({ type: 'ack', cursors });
       }
       cursors = {};
       size = 0;

@@ -1,6 +1,7 @@
 // An in-process server that speaks the wire contract, and can be told to misbehave.
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { clientFrameOf, serverFrameOf } from './proto-frames.js';
 
 export interface ClientFrame {
   type: string;
@@ -71,14 +72,19 @@ export class FakeConnection {
 
   constructor(readonly server: FakeServer, readonly socket: WebSocket, readonly number: number) {}
 
+  /** Whether the frames of this connection are Protocol Buffers. */
+  get binary(): boolean {
+    return this.socket.protocol === 'grid.v1.proto';
+  }
+
   send(frame: object): void {
     if (!this.deaf && !this.closed && this.server.beforeSend?.(this, frame as ClientFrame) !== false) {
-      this.socket.send(JSON.stringify(frame));
+      this.socket.send(this.binary ? serverFrameOf(frame as ClientFrame) : JSON.stringify(frame));
     }
   }
 
-  sendRaw(text: string): void {
-    this.socket.send(text);
+  sendRaw(data: string | Uint8Array): void {
+    this.socket.send(data);
   }
 
   /** As when the network breaks: no closing handshake. */
@@ -121,7 +127,7 @@ export class FakeServer {
   static async start(): Promise<FakeServer> {
     const listener = new WebSocketServer({
       host: '127.0.0.1', port: 0,
-      handleProtocols: (offered) => (offered.has('grid.v1.json') ? 'grid.v1.json' : false),
+      handleProtocols: (offered) => [...offered].find((name) => name === 'grid.v1.json' || name === 'grid.v1.proto') ?? false,
     });
     await new Promise((resolve) => listener.once('listening', resolve));
     return new FakeServer(listener);
@@ -186,11 +192,15 @@ export class FakeServer {
   #accept(socket: WebSocket): void {
     const connection = new FakeConnection(this, socket, this.connections.length + 1);
     this.connections.push(connection);
-    socket.on('message', (data) => {
+    socket.on('message', (data, isBinary) => {
       if (connection.deaf || connection.closed) {
         return;
       }
-      const frame = JSON.parse(String(data)) as ClientFrame;
+      if (isBinary !== connection.binary) {
+        connection.close(4502, 'the other kind of message');
+        return;
+      }
+      const frame = isBinary ? clientFrameOf(data as Buffer) : JSON.parse(String(data)) as ClientFrame;
       this.received.push({ connection, frame });
       if (this.intercept?.(connection, frame) !== true) {
         this.handle(connection, frame);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GridClient, type GridError } from '@grid/client';
-import { Collector, ManualClock, clientOf, connected, deferred, entered, memoryStorage, serve, webSocket } from './support.js';
+import { clientOf, codec, Collector, connected, deferred, entered, ManualClock, memoryStorage, serve, webSocket } from './support.js';
 
 const offsets = (items: readonly { offset: number }[]): number[] => items.map(({ offset }) => offset);
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -58,13 +58,18 @@ test('a server that never answers a request is given up on', async (t) => {
 test('frames that make no sense end the connection, not the client', async (t) => {
   const server = await serve(t);
   const client = await connected(t, server);
-  for (const nonsense of ['{', '{"type":"message","channel":"a"}', '[1]', JSON.stringify({ type: 'welcome' })]) {
+  const binary = codec.subprotocol === 'grid.v1.proto';
+  // Broken off, a message with a payload that is no JSON, text, a welcome of no state; or the like in JSON.
+  const nonsenses = binary
+    ? [Uint8Array.of(0x08), Uint8Array.of(0x3a, 3, 0x22, 1, 0x7b), '{"type":"pong"}', Uint8Array.of(0x12, 0)]
+    : ['{', '{"type":"message","channel":"a"}', '[1]', JSON.stringify({ type: 'welcome' })];
+  for (const nonsense of nonsenses) {
     const back = entered(client, 'connected');
     server.last.sendRaw(nonsense);
     await back;
   }
-  server.last.sendRaw('{"type":"from-the-future"}');
-  server.last.sendRaw('{"type":"message","channel":"nobody-asked","offset":3,"at":0,"data":1}');
+  server.last.sendRaw(binary ? Uint8Array.of(0xc2, 0x3e, 0) : '{"type":"from-the-future"}');
+  server.last.send({ type: 'message', channel: 'nobody-asked', offset: 3, at: 0, data: 1 });
   await client.publish('a', 1);
   assert.equal(server.connections.length, 5);
 });
@@ -268,7 +273,7 @@ test('options are checked, and URLs completed', async (t) => {
     url: server.url.replace('ws:', 'http:').replace('/v1/ws', ''),
     webSocket: (url, protocols) => {
       urls.push(url);
-      assert.deepEqual(protocols, ['grid.v1.json']);
+      assert.deepEqual(protocols, [codec.subprotocol]);
       return webSocket(url, protocols);
     },
   });

@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test';
-import { GridClient, type Clock, type ClientState, type GridClientOptions, type Message, type WebSocketLike } from '@grid/client';
+import { GridClient, jsonCodec, type Clock, type ClientState, type GridClientOptions, type Message, type WebSocketLike } from '@grid/client';
+import { protoCodec } from '@grid/client/proto';
 import { WebSocket } from 'ws';
 import { FakeServer } from './fake-server.js';
 
@@ -12,9 +13,12 @@ export async function serve(t: TestContext): Promise<FakeServer> {
   return server;
 }
 
+/** What the clients of this run speak: all tests run once in each form. */
+export const codec = process.env.GRID_WIRE === 'proto' ? protoCodec : jsonCodec;
+
 /** A client that ends with the test, and reconnects without delay. */
 export function clientOf(t: TestContext, server: FakeServer, options: Partial<GridClientOptions> = {}): GridClient {
-  const client = new GridClient({ url: server.url, webSocket, random: () => 0, ...options });
+  const client = new GridClient({ url: server.url, webSocket, codec, random: () => 0, ...options });
   t.after(() => client.close());
   return client;
 }

@@ -4,7 +4,11 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
-public class AuthTests(ContractHost host) : ContractTest(host)
+public class JsonAuthTests(ContractHost host) : AuthTests(host, Subprotocols.Json);
+
+public class ProtoAuthTests(ContractHost host) : AuthTests(host, Subprotocols.Proto);
+
+public abstract class AuthTests(ContractHost host, string subprotocol) : ContractTest(host, subprotocol)
 {
     [Fact]
     public async Task A_token_may_do_only_what_its_capabilities_say()
@@ -59,7 +63,7 @@ public class AuthTests(ContractHost host) : ContractTest(host)
         Assert.DoesNotContain(staying.Frames, f => f.Type == "error");
 
         // And the ended token opens nothing any more.
-        await using var late = await RawClient.ConnectAsync(Host.Address, new() { Token = ends, TokenPlace = TokenPlace.Hello });
+        await using var late = await Host.ConnectAsync(ends, TokenPlace.Hello);
         late.Send(ClientFrames.Hello(ends));
         Assert.Equal(4501, (await late.ClosedAsync()).Code);
     }

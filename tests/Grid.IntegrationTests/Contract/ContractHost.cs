@@ -33,17 +33,6 @@ public sealed class ContractHost : IAsyncLifetime
     /// <summary>A user that no other test uses.</summary>
     public static string NewUser() => $"user-{Guid.NewGuid():N}";
 
-    /// <summary>A connected client that has said hello.</summary>
-    public async Task<RawClient> OpenAsync(string? user = null, string? capabilities = null, RawResume? resume = null)
-    {
-        var token = capabilities is null ? await Http.TokenAsync(user ?? NewUser()) : await Http.TokenAsync(user ?? NewUser(), capabilities);
-        return await OpenWithAsync(token, resume);
-    }
-
-    /// <summary>A connected client with a token.</summary>
-    public Task<RawClient> OpenWithAsync(string token, RawResume? resume = null) =>
-        RawClient.OpenAsync(Address, new RawClientOptions { Token = token }, resume);
-
     public async Task InitializeAsync()
     {
         await Process.StartAsync();
@@ -64,13 +53,56 @@ public class ContractCollection : ICollectionFixture<ContractHost>
     public const string Name = "contract";
 }
 
-/// <summary>A test of the contract. Whatever it did, the host must be alive after it and must not have logged an error.</summary>
+/// <summary>The host as the clients of one subprotocol reach it.</summary>
+public sealed class ContractWire(ContractHost host, string subprotocol)
+{
+    public HostProcess Process => host.Process;
+
+    public GridHttp Http => host.Http;
+
+    public Uri Address => host.Address;
+
+    public string Subprotocol => subprotocol;
+
+    /// <summary>A connected client that has said hello.</summary>
+    public async Task<RawClient> OpenAsync(string? user = null, string? capabilities = null, RawResume? resume = null)
+    {
+        var name = user ?? ContractHost.NewUser();
+        return await OpenWithAsync(capabilities is null ? await Http.TokenAsync(name) : await Http.TokenAsync(name, capabilities), resume);
+    }
+
+    /// <summary>A connected client with a token.</summary>
+    public Task<RawClient> OpenWithAsync(string token, RawResume? resume = null) => RawClient.OpenAsync(Address, Options(token), resume);
+
+    /// <summary>A connected client that has not said hello.</summary>
+    public Task<RawClient> ConnectAsync(string? token, TokenPlace place = TokenPlace.Header) =>
+        RawClient.ConnectAsync(Address, Options(token, place));
+
+    /// <summary>How clients of the subprotocol connect.</summary>
+    public RawClientOptions Options(string? token, TokenPlace place = TokenPlace.Header) =>
+        new() { Token = token, TokenPlace = place, Subprotocol = subprotocol };
+
+    /// <summary>A bare socket that has been welcomed.</summary>
+    public async Task<RawSocket> HelloAsync()
+    {
+        var socket = await RawSocket.UpgradeAsync(Address, await Http.TokenAsync(ContractHost.NewUser()), subprotocol);
+        Assert.Equal(101, socket.Status);
+        await socket.SendAsync(ClientFrames.Hello());
+        Assert.NotNull(await socket.ReadUntilAsync("welcome"));
+        return socket;
+    }
+}
+
+/// <summary>
+/// A test of the contract, for one subprotocol: the tests are in abstract classes, and each has a class for each subprotocol.
+/// Whatever a test did, the host must be alive after it and must not have logged an error.
+/// </summary>
 [Collection(ContractCollection.Name)]
-public abstract class ContractTest(ContractHost host) : IAsyncLifetime
+public abstract class ContractTest(ContractHost host, string subprotocol) : IAsyncLifetime
 {
     private int _errorsBefore;
 
-    protected ContractHost Host { get; } = host;
+    protected ContractWire Host { get; } = new(host, subprotocol);
 
     public Task InitializeAsync()
     {

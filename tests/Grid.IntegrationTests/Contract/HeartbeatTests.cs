@@ -5,8 +5,10 @@ namespace Grid.IntegrationTests.Contract;
 
 public class HeartbeatTests
 {
-    [Fact]
-    public async Task A_half_open_socket_is_found_and_live_ones_are_kept()
+    [Theory]
+    [InlineData(Subprotocols.Json)]
+    [InlineData(Subprotocols.Proto)]
+    public async Task A_half_open_socket_is_found_and_live_ones_are_kept(string subprotocol)
     {
         await using var host = await HostProcess.RunAsync([new("Grid__Heartbeat", "00:00:01")]);
         using var http = host.Http();
@@ -15,13 +17,13 @@ public class HeartbeatTests
         try
         {
             // They say nothing but answer pings, as a WebSocket library does by itself while it reads.
-            for (var i = 0; i < 20; i++) live.Add(await RawClient.OpenAsync(host.Address, new() { Token = token, Name = $"live-{i}" }));
+            for (var i = 0; i < 20; i++) live.Add(await RawClient.OpenAsync(host.Address, new() { Token = token, Name = $"live-{i}", Subprotocol = subprotocol }));
             Assert.Equal(1_000, live[0].Welcome!.Frame.Number("heartbeatMs"));
             for (var round = 0; round < 4; round++)
             {
                 // Its TCP connection stands, but nobody answers. Each takes the host two heartbeats to find.
-                using var silent = await RawSocket.UpgradeAsync(host.Address, token);
-                await silent.SendTextAsync(ClientFrames.Hello());
+                using var silent = await RawSocket.UpgradeAsync(host.Address, token, subprotocol);
+                await silent.SendAsync(ClientFrames.Hello());
                 Assert.Equal(4001, await silent.ReadToCloseAsync());
             }
 

@@ -3,7 +3,11 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
-public class HelloTests(ContractHost host) : ContractTest(host)
+public class JsonHelloTests(ContractHost host) : HelloTests(host, Subprotocols.Json);
+
+public class ProtoHelloTests(ContractHost host) : HelloTests(host, Subprotocols.Proto);
+
+public abstract class HelloTests(ContractHost host, string subprotocol) : ContractTest(host, subprotocol)
 {
     [Theory]
     [InlineData(TokenPlace.Header)]
@@ -11,8 +15,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
     [InlineData(TokenPlace.Hello)]
     public async Task A_token_is_taken_from_header_query_or_hello(TokenPlace place)
     {
-        var options = new RawClientOptions { Token = await Host.Http.TokenAsync("ana"), TokenPlace = place };
-        await using var client = await RawClient.OpenAsync(Host.Address, options);
+        await using var client = await RawClient.OpenAsync(Host.Address, Host.Options(await Host.Http.TokenAsync("ana"), place));
         var welcome = client.Welcome!;
         Assert.Equal("new", welcome.State);
         Assert.NotEmpty(welcome.Session);
@@ -21,16 +24,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
         Assert.Equal(15_000, welcome.Frame.Number("heartbeatMs"));
         Assert.Equal(65_536, welcome.Frame.Number("maxFrameBytes"));
         Assert.Empty(welcome.Subscriptions);
-        Assert.Equal("grid.v1.json", client.Subprotocol);
-    }
-
-    [Fact]
-    public async Task Without_a_subprotocol_frames_are_json()
-    {
-        var options = new RawClientOptions { Token = await Host.Http.TokenAsync("ana"), Subprotocol = null };
-        await using var client = await RawClient.OpenAsync(Host.Address, options);
-        Assert.Null(client.Subprotocol);
-        await client.PingAsync();
+        Assert.Equal(Host.Subprotocol, client.Subprotocol);
     }
 
     [Fact]
@@ -45,7 +39,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
     [Fact]
     public async Task Unknown_fields_of_hello_are_ignored()
     {
-        await using var client = await RawClient.ConnectAsync(Host.Address, new() { Token = await Host.Http.TokenAsync("ana") });
+        await using var client = await Host.ConnectAsync(await Host.Http.TokenAsync("ana"));
         client.Send("""{"future":{"a":[1]},"type":"hello","client":"x/1","more":null}""");
         await client.WaitAsync(f => f.Type == "welcome", "welcome");
     }
@@ -53,7 +47,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
     [Fact]
     public async Task Without_a_token_the_socket_is_closed_with_4501()
     {
-        await using var client = await RawClient.ConnectAsync(Host.Address);
+        await using var client = await Host.ConnectAsync(null);
         client.Send(ClientFrames.Hello());
         Assert.Equal(4501, (await client.ClosedAsync()).Code);
     }
@@ -63,7 +57,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
     [InlineData("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbmEifQ.")]
     public async Task A_bad_token_in_hello_is_4501(string token)
     {
-        await using var client = await RawClient.ConnectAsync(Host.Address, new() { Token = token, TokenPlace = TokenPlace.Hello });
+        await using var client = await Host.ConnectAsync(token, TokenPlace.Hello);
         client.Send(ClientFrames.Hello(token));
         Assert.Equal(4501, (await client.ClosedAsync()).Code);
     }
@@ -76,7 +70,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
         RawClient client;
         try
         {
-            client = await RawClient.ConnectAsync(Host.Address, new() { Token = "nonsense", TokenPlace = place });
+            client = await Host.ConnectAsync("nonsense", place);
         }
         catch (WebSocketException e)
         {
@@ -97,7 +91,7 @@ public class HelloTests(ContractHost host) : ContractTest(host)
         var signature = parts[2].ToCharArray();
         signature[5] = signature[5] == 'A' ? 'B' : 'A';
         var token = $"{parts[0]}.{parts[1]}.{new string(signature)}";
-        await using var client = await RawClient.ConnectAsync(Host.Address, new() { Token = token, TokenPlace = TokenPlace.Hello });
+        await using var client = await Host.ConnectAsync(token, TokenPlace.Hello);
         client.Send(ClientFrames.Hello(token));
         Assert.Equal(4501, (await client.ClosedAsync()).Code);
     }
@@ -105,14 +99,14 @@ public class HelloTests(ContractHost host) : ContractTest(host)
     [Fact]
     public async Task Without_hello_the_socket_is_closed_with_4501()
     {
-        await using var client = await RawClient.ConnectAsync(Host.Address, new() { Token = await Host.Http.TokenAsync("ana") });
+        await using var client = await Host.ConnectAsync(await Host.Http.TokenAsync("ana"));
         Assert.Equal(4501, (await client.ClosedAsync()).Code);
     }
 
     [Fact]
     public async Task A_first_frame_that_is_no_hello_is_a_violation()
     {
-        await using var client = await RawClient.ConnectAsync(Host.Address, new() { Token = await Host.Http.TokenAsync("ana") });
+        await using var client = await Host.ConnectAsync(await Host.Http.TokenAsync("ana"));
         client.Send(ClientFrames.Subscribe(1, "room:1"));
         Assert.Equal(4502, (await client.ClosedAsync()).Code);
     }

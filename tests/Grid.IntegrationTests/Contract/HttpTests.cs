@@ -5,7 +5,7 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
-public class HttpTests(ContractHost host) : ContractTest(host)
+public class HttpTests(ContractHost host) : ContractTest(host, Subprotocols.Json)
 {
     [Fact]
     public async Task Publish_one_and_read_it_back()

@@ -2,7 +2,11 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
-public class PublishTests(ContractHost host) : ContractTest(host)
+public class JsonPublishTests(ContractHost host) : PublishTests(host, Subprotocols.Json);
+
+public class ProtoPublishTests(ContractHost host) : PublishTests(host, Subprotocols.Proto);
+
+public abstract class PublishTests(ContractHost host, string subprotocol) : ContractTest(host, subprotocol)
 {
     [Fact]
     public async Task Pipelined_publishes_are_answered_and_stored_in_order()
@@ -121,38 +125,6 @@ public class PublishTests(ContractHost host) : ContractTest(host)
         Assert.Equal(payload, message.Payload);
         Assert.NotEqual(message.Has("data"), message.Has("data64"));
         Assert.Equal(payload, Assert.Single((await Host.Http.HistoryAsync(channel)).Messages).Payload);
-    }
-
-    [Theory]
-    [InlineData("")]
-    [InlineData("""
-        ,"data":1,"data64":"AA=="
-        """)]
-    [InlineData("""
-        ,"data64":"not base64!"
-        """)]
-    [InlineData("""
-        ,"data64":5
-        """)]
-    [InlineData("""
-        ,"data":1,"key":5
-        """)]
-    [InlineData("""
-        ,"data":1,"ifOffset":"1"
-        """)]
-    [InlineData("""
-        ,"data":1,"ifOffset":-1
-        """)]
-    [InlineData("""
-        ,"data":1,"data":2
-        """)]
-    public async Task A_publish_that_is_none_is_a_bad_frame(string rest)
-    {
-        var channel = ContractHost.NewChannel();
-        await using var client = await Host.OpenAsync();
-        AssertError(await client.RequestAsync(7, $$"""{"type":"publish","id":7,"channel":"{{channel}}"{{rest.Trim()}}}"""), "bad_frame");
-        await client.PingAsync();
-        Assert.Equal(0, (await Host.Http.HistoryAsync(channel)).Head);
     }
 
     [Fact]

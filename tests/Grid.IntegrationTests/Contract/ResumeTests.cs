@@ -4,7 +4,11 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
-public class ResumeTests(ContractHost host) : ContractTest(host)
+public class JsonResumeTests(ContractHost host) : ResumeTests(host, Subprotocols.Json);
+
+public class ProtoResumeTests(ContractHost host) : ResumeTests(host, Subprotocols.Proto);
+
+public abstract class ResumeTests(ContractHost host, string subprotocol) : ContractTest(host, subprotocol)
 {
     private static RawResume ResumeOf(RawClient client, params (string Channel, RawPosition At)[] cursors) => new(
         client.Welcome!.Session, client.Welcome.ResumeToken, cursors.Length == 0 ? null : cursors.ToDictionary(c => c.Channel, c => c.At));
@@ -179,7 +183,7 @@ public class ResumeTests(ContractHost host) : ContractTest(host)
         await using var process = await HostProcess.RunAsync([new("Grid__ResumeWindow", "00:00:01"), new("Grid__CheckpointInterval", "00:00:00.200")]);
         using var http = process.Http();
         var token = await http.TokenAsync("ana");
-        await using var client = await RawClient.OpenAsync(process.Address, new() { Token = token });
+        await using var client = await RawClient.OpenAsync(process.Address, Host.Options(token));
         Assert.Equal(1_000, client.Welcome!.Frame.Number("resumeWindowMs"));
         await client.SubscribeAsync("room:1");
         Assert.Contains(client.Welcome.Session, (await http.GetAsync("/v1/sessions?user=ana")).Ok().Text, StringComparison.Ordinal);
@@ -188,7 +192,7 @@ public class ResumeTests(ContractHost host) : ContractTest(host)
         await deadline.UntilAsync(
             async () => !(await http.GetAsync("/v1/sessions?user=ana")).Ok().Text.Contains(client.Welcome.Session, StringComparison.Ordinal),
             () => "the session is forgotten");
-        await using var again = await RawClient.OpenAsync(process.Address, new() { Token = token }, ResumeOf(client));
+        await using var again = await RawClient.OpenAsync(process.Address, Host.Options(token), ResumeOf(client));
         Assert.Equal("expired", again.Welcome!.State);
         Assert.NotEqual(client.Welcome.Session, again.Welcome.Session);
         Assert.Empty(again.Welcome.Subscriptions);

@@ -2,7 +2,11 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
-public class SubscribeTests(ContractHost host) : ContractTest(host)
+public class JsonSubscribeTests(ContractHost host) : SubscribeTests(host, Subprotocols.Json);
+
+public class ProtoSubscribeTests(ContractHost host) : SubscribeTests(host, Subprotocols.Proto);
+
+public abstract class SubscribeTests(ContractHost host, string subprotocol) : ContractTest(host, subprotocol)
 {
     [Fact]
     public async Task From_now_on_a_new_channel()

@@ -29,8 +29,10 @@ public class FuzzTests(ITestOutputHelper output)
         """{"type":"ping"}""",
     ];
 
-    [Fact]
-    public async Task Hostile_bytes_harm_nobody()
+    [Theory]
+    [InlineData(Subprotocols.Json)]
+    [InlineData(Subprotocols.Proto)]
+    public async Task Hostile_bytes_harm_nobody(string subprotocol)
     {
         var seed = Number("GRID_SEED") ?? Random.Shared.Next();
         var sockets = Number("GRID_FUZZ_SOCKETS") ?? 600;
@@ -38,13 +40,13 @@ public class FuzzTests(ITestOutputHelper output)
         await using var host = await HostProcess.RunAsync([new("Grid__HelloTimeout", "00:00:02"), new("Grid__Heartbeat", "00:00:02")]);
         using var http = host.Http();
         var token = await http.TokenAsync("fuzz");
-        await using var bystander = await RawClient.OpenAsync(host.Address, new() { Token = await http.TokenAsync("ana") });
+        await using var bystander = await RawClient.OpenAsync(host.Address, new() { Token = await http.TokenAsync("ana"), Subprotocol = subprotocol });
         await bystander.SubscribeAsync("calm:1");
 
         // The first part brings code and pools into memory; the second may not add much.
-        await AttackAsync(host, token, seed, sockets / 3);
+        await AttackAsync(host, token, subprotocol, seed, sockets / 3);
         var before = host.ResidentBytes();
-        await AttackAsync(host, token, seed + 1_000_000, sockets);
+        await AttackAsync(host, token, subprotocol, seed + 1_000_000, sockets);
         Assert.True(host.IsRunning, host.Output.Tail());
         var published = await bystander.PublishAsync("calm:1", "\"still here\"");
         Assert.Equal("published", published.Type);
@@ -59,13 +61,13 @@ public class FuzzTests(ITestOutputHelper output)
         Assert.True(host.Output.Errors.Count == 0, $"GRID_SEED={seed}: {string.Join('\n', host.Output.Errors.Take(5))}\n{host.Output.Tail(60)}");
     }
 
-    private static Task AttackAsync(HostProcess host, string token, int seed, int sockets) => Parallel.ForEachAsync(
+    private static Task AttackAsync(HostProcess host, string token, string subprotocol, int seed, int sockets) => Parallel.ForEachAsync(
         Enumerable.Range(0, sockets), new ParallelOptions { MaxDegreeOfParallelism = 24 }, async (i, _) =>
         {
             var random = new Random(seed + i);
             try
             {
-                await AttackOnceAsync(host, token, random);
+                await AttackOnceAsync(host, token, subprotocol, random);
             }
             catch (Exception e) when (e is IOException or SocketException or OperationCanceledException)
             {
@@ -73,7 +75,7 @@ public class FuzzTests(ITestOutputHelper output)
             }
         });
 
-    private static async Task AttackOnceAsync(HostProcess host, string token, Random random)
+    private static async Task AttackOnceAsync(HostProcess host, string token, string subprotocol, Random random)
     {
         if (random.Next(10) == 0)
         {
@@ -82,11 +84,12 @@ public class FuzzTests(ITestOutputHelper output)
             return;
         }
 
-        using var socket = await RawSocket.UpgradeAsync(host.Address, random.Next(8) == 0 ? Encoding.ASCII.GetString(AsciiBytes(random, 60)) : token);
+        var credential = random.Next(8) == 0 ? Encoding.ASCII.GetString(AsciiBytes(random, 60)) : token;
+        using var socket = await RawSocket.UpgradeAsync(host.Address, credential, subprotocol);
         if (socket.Status != 101) return;
         if (random.Next(4) != 0)
         {
-            await socket.SendTextAsync(ClientFrames.Hello());
+            await socket.SendAsync(ClientFrames.Hello());
             if (await socket.ReadFrameAsync() is null) return;
         }
 
@@ -102,12 +105,12 @@ public class FuzzTests(ITestOutputHelper output)
     {
         0 => socket.SendBytesAsync(Bytes(random, 300)),
         1 => socket.SendFrameAsync(random.Next(16), Bytes(random, 200), random.Next(4) != 0, random.Next(8) != 0, random.Next(4) == 0 ? random.Next(8) : 0),
-        2 => socket.SendFrameAsync(1, Bytes(random, 500)),
-        3 => socket.SendFrameAsync(1, Bytes(random, 100), claimedLength: random.NextInt64(0, long.MaxValue)),
-        4 => socket.SendTextAsync(Whole(random)),
-        5 => FragmentedAsync(socket, Encoding.UTF8.GetBytes(Whole(random)), random),
+        2 => socket.SendFrameAsync(socket.DataOpcode, Bytes(random, 500)),
+        3 => socket.SendFrameAsync(socket.DataOpcode, Bytes(random, 100), claimedLength: random.NextInt64(0, long.MaxValue)),
+        4 => socket.SendAsync(Whole(random)),
+        5 => FragmentedAsync(socket, Whole(socket, random), random),
         6 => socket.SendFrameAsync(9, Bytes(random, 125)),
-        _ => socket.SendFrameAsync(1, Spoiled(random)),
+        _ => socket.SendFrameAsync(socket.DataOpcode, Spoiled(socket, random)),
     };
 
     private static async Task FragmentedAsync(RawSocket socket, byte[] bytes, Random random)
@@ -115,17 +118,19 @@ public class FuzzTests(ITestOutputHelper output)
         for (var at = 0; at < bytes.Length;)
         {
             var size = Math.Min(bytes.Length - at, random.Next(1, 40));
-            await socket.SendFrameAsync(at == 0 ? 1 : 0, bytes.AsMemory(at, size), final: at + size == bytes.Length);
+            await socket.SendFrameAsync(at == 0 ? socket.DataOpcode : 0, bytes.AsMemory(at, size), final: at + size == bytes.Length);
             at += size;
         }
     }
 
     private static string Whole(Random random) => Seeds[random.Next(Seeds.Length)];
 
+    private static byte[] Whole(RawSocket socket, Random random) => RawSocket.BytesOf(socket.Subprotocol, Whole(random));
+
     /// <summary>A good frame with a few bytes changed, removed, repeated or put in, or two frames spliced.</summary>
-    private static byte[] Spoiled(Random random)
+    private static byte[] Spoiled(RawSocket socket, Random random)
     {
-        var bytes = Encoding.UTF8.GetBytes(Whole(random)).ToList();
+        var bytes = Whole(socket, random).ToList();
         for (var n = random.Next(1, 5); n > 0 && bytes.Count > 2; n--)
         {
             var at = random.Next(bytes.Count);
@@ -147,7 +152,7 @@ public class FuzzTests(ITestOutputHelper output)
                     bytes.InsertRange(at, Encoding.ASCII.GetBytes(new string('[', random.Next(1, 300))));
                     break;
                 default:
-                    bytes.AddRange(Encoding.UTF8.GetBytes(Whole(random)));
+                    bytes.AddRange(Whole(socket, random));
                     break;
             }
         }

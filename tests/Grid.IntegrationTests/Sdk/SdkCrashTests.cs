@@ -1,6 +1,7 @@
 using Grid.Testing.History;
 using Grid.Testing.Hosting;
 using Grid.Testing.Sdk;
+using Grid.Testing.Wire;
 using Grid.Testing;
 using Xunit.Abstractions;
 
@@ -16,16 +17,18 @@ public class SdkCrashTests(ITestOutputHelper output)
     private static readonly string[] Channels = ["room:1", "room:2", "orders"];
 
     [Theory]
-    [InlineData(3, 0, 1)]
-    [InlineData(0, 2, 1)]
-    [InlineData(2, 2, 2)]
-    public async Task Every_message_is_stored_once_and_handled_once_through_kills_and_cuts(int dotnet, int node, int kills)
+    [InlineData(3, 0, 1, Subprotocols.Json)]
+    [InlineData(0, 2, 1, Subprotocols.Json)]
+    [InlineData(2, 2, 2, Subprotocols.Json)]
+    [InlineData(2, 2, 2, Subprotocols.Proto)]
+    public async Task Every_message_is_stored_once_and_handled_once_through_kills_and_cuts(
+        int dotnet, int node, int kills, string subprotocol)
     {
         using var deadline = TestDeadline.In(240);
         var history = new HistoryRecorder();
         var gate = new Milestones();
         await using var host = await HostProcess.RunAsync();
-        var peers = await StartAsync(host, history, dotnet, node, gate, deadline);
+        var peers = await StartAsync(host, history, dotnet, node, subprotocol, gate, deadline);
         try
         {
             var publishing = Task.WhenAll(peers.Select(p => p.PublishAsync(MessagesPerPeer, deadline)));
@@ -61,15 +64,17 @@ public class SdkCrashTests(ITestOutputHelper output)
         }
     }
 
-    [Fact]
-    public async Task A_typescript_session_goes_on_in_another_process()
+    [Theory]
+    [InlineData(Subprotocols.Json)]
+    [InlineData(Subprotocols.Proto)]
+    public async Task A_typescript_session_goes_on_in_another_process(string subprotocol)
     {
         using var deadline = TestDeadline.In(120);
         var history = new HistoryRecorder();
         await using var host = await HostProcess.RunAsync();
         using var http = host.Http();
         var token = await http.TokenAsync("ana");
-        await using var first = new NodePeer("first", history, host.Address, token);
+        await using var first = new NodePeer("first", history, host.Address, token) { Subprotocol = subprotocol };
         await first.StartAsync(Channels, deadline);
         await first.PublishAsync(50, deadline);
         foreach (var channel in Channels)
@@ -84,7 +89,7 @@ public class SdkCrashTests(ITestOutputHelper output)
         await other.PublishAsync(30, deadline);
 
         // The second process's messages are added to the first one's: together they must be whole, without a repeat.
-        await using var second = new NodePeer("second", history, host.Address, token) { Stored = stored, Earlier = first };
+        await using var second = new NodePeer("second", history, host.Address, token) { Stored = stored, Earlier = first, Subprotocol = subprotocol };
         await second.StartAsync(Channels, deadline);
         Assert.Equal(first.Session, second.Session);
         first.Report(await StoredAsync(http));
@@ -101,14 +106,22 @@ public class SdkCrashTests(ITestOutputHelper output)
     }
 
     private static async Task<List<Peer>> StartAsync(
-        HostProcess host, HistoryRecorder history, int dotnet, int node, Milestones gate, TestDeadline deadline)
+        HostProcess host, HistoryRecorder history, int dotnet, int node, string subprotocol, Milestones gate, TestDeadline deadline)
     {
         using var http = host.Http();
         var peers = new List<Peer>();
         for (var i = 0; i < dotnet; i++)
-            peers.Add(new DotNetPeer($"dotnet-{i}", history, host.Address, await http.TokenAsync($"dotnet-{i}")) { OnAcknowledged = gate.Note });
+        {
+            var token = await http.TokenAsync($"dotnet-{i}");
+            peers.Add(new DotNetPeer($"dotnet-{i}", history, host.Address, token, subprotocol) { OnAcknowledged = gate.Note });
+        }
+
         for (var i = 0; i < node; i++)
-            peers.Add(new NodePeer($"node-{i}", history, host.Address, await http.TokenAsync($"node-{i}")) { OnAcknowledged = gate.Note });
+        {
+            var token = await http.TokenAsync($"node-{i}");
+            peers.Add(new NodePeer($"node-{i}", history, host.Address, token) { OnAcknowledged = gate.Note, Subprotocol = subprotocol });
+        }
+
         await Task.WhenAll(peers.Select(p => p.StartAsync(Channels, deadline)));
         return peers;
     }

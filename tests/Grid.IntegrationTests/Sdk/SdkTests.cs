@@ -9,15 +9,19 @@ using Grid.Testing;
 
 namespace Grid.IntegrationTests.Sdk;
 
+public class JsonSdkTests(SdkHost fixture) : SdkTests(fixture, JsonWireCodec.Instance);
+
+public class ProtoSdkTests(SdkHost fixture) : SdkTests(fixture, ProtoWireCodec.Instance);
+
 /// <summary>What the C# SDK promises beyond being whole, against the real host.</summary>
-public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
+public abstract class SdkTests(SdkHost fixture, IWireCodec codec) : IClassFixture<SdkHost>
 {
     [Fact]
     public async Task Another_client_takes_the_session_up_at_the_first_unfinished_message()
     {
         using var deadline = TestDeadline.In(60);
         for (var i = 1; i <= 30; i++) await fixture.Server.PublishAsync("room:move", Json($"{i}"));
-        var options = await fixture.OptionsAsync("mover");
+        var options = await OptionsAsync("mover");
         var handled = new ConcurrentQueue<long>();
         var reached = Wait();
         await using var first = new GridClient(options with { CloseTimeout = TimeSpan.FromMilliseconds(50) });
@@ -57,7 +61,7 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
     {
         using var deadline = TestDeadline.In(60);
         var transport = new CuttableTransport();
-        await using var client = new GridClient(await fixture.OptionsAsync("gone", transport));
+        await using var client = new GridClient(await OptionsAsync("gone", transport));
         var expired = new TaskCompletionSource<SessionExpiredEventArgs>(TaskCreationOptions.RunContinuationsAsynchronously);
         client.SessionExpired += (_, e) => expired.TrySetResult(e);
         await client.ConnectAsync(deadline.Token);
@@ -85,7 +89,7 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
     {
         using var deadline = TestDeadline.In(120);
         var transport = new CuttableTransport();
-        await using var client = new GridClient(await fixture.OptionsAsync("late", transport));
+        await using var client = new GridClient(await OptionsAsync("late", transport));
         await client.ConnectAsync(deadline.Token);
         var log = new Handled();
         var gaps = new ConcurrentQueue<(GridGap Gap, int Before)>();
@@ -129,11 +133,11 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
         {
             OnReceived = frame =>
             {
-                if (frame.Contains("\"type\":\"authorized\"", StringComparison.Ordinal)) authorized.TrySetResult();
+                if (codec.DecodeServer(frame).Frame is AuthorizedFrame) authorized.TrySetResult();
             },
         };
         var fetched = 0;
-        await using var client = new GridClient(await fixture.OptionsAsync("fresh", transport) with
+        await using var client = new GridClient(await OptionsAsync("fresh", transport) with
         {
             Token = null,
             TokenProvider = async _ =>
@@ -158,7 +162,7 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
     {
         using var deadline = TestDeadline.In(60);
         var transport = new CuttableTransport();
-        await using var client = new GridClient(await fixture.OptionsAsync("fleeting", transport));
+        await using var client = new GridClient(await OptionsAsync("fleeting", transport));
         Assert.False(client.TryPublish("room:fleeting", Json("0")));
         await client.ConnectAsync(deadline.Token);
         var seen = new List<GridMessage>();
@@ -194,13 +198,13 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
     {
         const int Count = 500;
         using var deadline = TestDeadline.In(120);
-        await using var client = new GridClient(await fixture.OptionsAsync("slow") with { MaxQueuedMessages = 16 });
+        await using var client = new GridClient(await OptionsAsync("slow") with { MaxQueuedMessages = 16 });
         await client.ConnectAsync(deadline.Token);
         var release = Wait();
         var (slow, fast) = (new Handled { Before = _ => release.Task }, new Handled());
         var subscription = await client.SubscribeAsync("room:slow", StartPoint.Start, slow.HandleAsync);
         await client.SubscribeAsync("room:fast", StartPoint.Start, fast.HandleAsync);
-        await using var publisher = new GridClient(await fixture.OptionsAsync("publisher"));
+        await using var publisher = new GridClient(await OptionsAsync("publisher"));
         await publisher.ConnectAsync(deadline.Token);
         var answers = new List<Task>();
         for (var i = 1; i <= Count; i++)
@@ -225,7 +229,7 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
         var capabilities = new Dictionary<string, IReadOnlyList<string>> { ["shop:*"] = ["subscribe", "publish"] };
         var minted = await fixture.Server.MintTokenAsync("ana", TimeSpan.FromMinutes(5), capabilities);
         Assert.InRange(minted.ExpiresAt, DateTimeOffset.UtcNow.AddMinutes(1), DateTimeOffset.UtcNow.AddMinutes(6));
-        await using var client = new GridClient(await fixture.OptionsAsync("ana") with { Token = minted.Token });
+        await using var client = new GridClient(await OptionsAsync("ana") with { Token = minted.Token });
         await client.ConnectAsync(deadline.Token);
         await client.PublishAsync("shop:1", new { text = "ä", price = 1.50 }, new PublishOptions { Key = "k", Event = "order.created" });
         var forbidden = await Assert.ThrowsAsync<GridException>(() => client.PublishAsync("room:1", Json("1")));
@@ -249,6 +253,9 @@ public class SdkTests(SdkHost fixture) : IClassFixture<SdkHost>
         var stranger = new GridServerClient(http, fixture.Host.Address, "no-such-key-0123456789");
         Assert.Equal("unauthorized", (await Assert.ThrowsAsync<GridException>(() => stranger.GetMessagesAsync("shop:1"))).Code);
     }
+
+    private async Task<GridClientOptions> OptionsAsync(string user, CuttableTransport? transport = null) =>
+        await fixture.OptionsAsync(user, transport) with { Codec = codec };
 
     private static Payload Json(string json) => Payload.Json(Encoding.UTF8.GetBytes(json));
 

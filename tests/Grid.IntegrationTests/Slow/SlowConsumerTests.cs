@@ -7,8 +7,12 @@ using Xunit.Abstractions;
 
 namespace Grid.IntegrationTests.Slow;
 
+public class JsonSlowConsumerTests(ITestOutputHelper output) : SlowConsumerTests(output, Subprotocols.Json);
+
+public class ProtoSlowConsumerTests(ITestOutputHelper output) : SlowConsumerTests(output, Subprotocols.Proto);
+
 /// <summary>Consumers that stop reading cost the others nothing, and the host no memory.</summary>
-public class SlowConsumerTests(ITestOutputHelper output)
+public abstract class SlowConsumerTests(ITestOutputHelper output, string subprotocol)
 {
     private const int PayloadBytes = 16 * 1024;
     private const int Messages = 6_400; // 100 MiB
@@ -98,8 +102,8 @@ public class SlowConsumerTests(ITestOutputHelper output)
         using var http = host.Http();
         const string Channel = "conflating:main";
         var token = await http.TokenAsync("ana");
-        await using var publisher = await RawClient.OpenAsync(host.Address, new() { Token = token, KeptFrames = 100 });
-        await using var slow = await RawClient.OpenAsync(host.Address, new() { Token = token, ReceiveBufferBytes = 4096, Timeout = TimeSpan.FromSeconds(60) });
+        await using var publisher = await RawClient.OpenAsync(host.Address, new() { Token = token, KeptFrames = 100, Subprotocol = subprotocol });
+        await using var slow = await RawClient.OpenAsync(host.Address, Small(token) with { Timeout = TimeSpan.FromSeconds(60) });
         await slow.SubscribeAsync(Channel);
         slow.StopReading();
         var filler = new string('x', PayloadBytes);
@@ -148,7 +152,7 @@ public class SlowConsumerTests(ITestOutputHelper output)
         try
         {
             var token = await http.TokenAsync("ana");
-            await using var slow = await RawClient.OpenAsync(host.Address, new() { Token = token, ReceiveBufferBytes = 4096 });
+            await using var slow = await RawClient.OpenAsync(host.Address, Small(token));
             await slow.SubscribeAsync(Channel);
             slow.StopReading();
             await PublishAsync(host, history, "publisher", Channel, Count, deadline);
@@ -161,7 +165,7 @@ public class SlowConsumerTests(ITestOutputHelper output)
 
             var cursors = new Dictionary<string, RawPosition> { [Channel] = new(live.Records[Channel].Position!.Value.Epoch, seen.Count) };
             await using var again = await RawClient.OpenAsync(
-                host.Address, new() { Token = token, Timeout = TimeSpan.FromSeconds(60) }, new RawResume(slow.Welcome!.Session, slow.Welcome.ResumeToken, cursors));
+                host.Address, Small(token) with { ReceiveBufferBytes = null, Timeout = TimeSpan.FromSeconds(60) }, new RawResume(slow.Welcome!.Session, slow.Welcome.ResumeToken, cursors));
             Assert.Equal("resumed", again.Welcome!.State);
             await again.MessageAsync(Channel, Count);
             Assert.Equal(Enumerable.Range(seen.Count + 1, Count - seen.Count).Select(i => (long)i), again.Messages(Channel).Select(m => m.Offset));
@@ -185,26 +189,28 @@ public class SlowConsumerTests(ITestOutputHelper output)
         ["Grid__Namespaces__leaving__SlowConsumer"] = "Disconnect",
     });
 
-    private static async Task<LoadConsumer> ConsumerAsync(
+    private RawClientOptions Small(string token) => new() { Token = token, ReceiveBufferBytes = 4096, Subprotocol = subprotocol };
+
+    private async Task<LoadConsumer> ConsumerAsync(
         HostProcess host, HistoryRecorder history, string name, string channel, bool small = false, bool mayDrop = false)
     {
         using var http = host.Http();
         var consumer = new LoadConsumer(host.Address, name, await http.TokenAsync(name), history, [channel], CursorOwner.Client, mayDrop)
         {
-            From = ClientFrames.Now, ReceiveBufferBytes = small ? 4096 : null,
+            From = ClientFrames.Now, ReceiveBufferBytes = small ? 4096 : null, Subprotocol = subprotocol,
         };
         consumer.Start();
         await consumer.Ready.WaitAsync(TimeSpan.FromSeconds(30));
         return consumer;
     }
 
-    private static async Task PublishAsync(HostProcess host, HistoryRecorder history, string name, string channel, int count, TestDeadline deadline)
+    private async Task PublishAsync(HostProcess host, HistoryRecorder history, string name, string channel, int count, TestDeadline deadline)
     {
         using var http = host.Http();
         var filler = new string('x', PayloadBytes - 64);
         using var publisher = new LoadPublisher(host.Address, name, await http.TokenAsync(name), history, [channel], new Random(1))
         {
-            Payload = (who, n) => $$"""{"by":"{{who}}","n":{{n}},"filler":"{{filler}}"}""",
+            Subprotocol = subprotocol, Payload = (who, n) => $$"""{"by":"{{who}}","n":{{n}},"filler":"{{filler}}"}""",
         };
         await publisher.RunAsync(count, deadline.Token);
         Assert.Empty(publisher.Oddities);

@@ -54,6 +54,9 @@ public sealed class LoadConsumer : IAsyncDisposable
     /// <summary>It acknowledges every so many messages of a channel. Default: 16.</summary>
     public int AckEvery { get; init; } = 16;
 
+    /// <summary>The form of its frames. Default: <see cref="Subprotocols.Default"/>.</summary>
+    public string Subprotocol { get; init; } = Subprotocols.Default;
+
     /// <summary>The socket's receive buffer; null for the system's.</summary>
     public int? ReceiveBufferBytes { get; init; }
 
@@ -125,6 +128,7 @@ public sealed class LoadConsumer : IAsyncDisposable
         var options = new RawClientOptions
         {
             Token = _token, Name = Name, KeptFrames = 50, OnFrame = Received, ReceiveBufferBytes = ReceiveBufferBytes,
+            Subprotocol = Subprotocol,
         };
         var endedAt = 0L;
         try

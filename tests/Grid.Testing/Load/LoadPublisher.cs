@@ -60,6 +60,9 @@ public sealed class LoadPublisher : IDisposable
     /// <summary>The most messages in flight. Default: 32.</summary>
     public int Window { get; init; } = 32;
 
+    /// <summary>The form of its frames. Default: <see cref="Subprotocols.Default"/>.</summary>
+    public string Subprotocol { get; init; } = Subprotocols.Default;
+
     /// <summary>The pause after each message; zero, the default, for as fast as answers come.</summary>
     public TimeSpan Pace { get; init; }
 
@@ -143,6 +146,7 @@ public sealed class LoadPublisher : IDisposable
         var options = new RawClientOptions
         {
             Token = _token, Name = Name, KeptFrames = 50, OnFrame = Received, OnEnd = _ => _progress.Release(),
+            Subprotocol = Subprotocol,
         };
         return _hosts.ConnectAsync(options, () => null, Oddities, cancellationToken);
     }

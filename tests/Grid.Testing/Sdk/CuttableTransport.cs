@@ -22,7 +22,7 @@ public sealed class CuttableTransport : IGridTransport
     public Func<Uri>? Pick { get; init; }
 
     /// <summary>Called with each frame received, before the client gets it.</summary>
-    public Action<string>? OnReceived { get; init; }
+    public Action<ReadOnlyMemory<byte>>? OnReceived { get; init; }
 
     /// <summary>Whether no connection can be made. Turning it on cuts what is open.</summary>
     public bool Offline
@@ -91,7 +91,7 @@ public sealed class CuttableTransport : IGridTransport
             }
 
             var incoming = await receiving;
-            if (incoming.CloseCode is null) owner.OnReceived?.Invoke(System.Text.Encoding.UTF8.GetString(incoming.Frame.Span));
+            if (incoming.CloseCode is null) owner.OnReceived?.Invoke(incoming.Frame);
             return incoming;
         }
 

@@ -2,6 +2,7 @@ using System.Text;
 using Grid.Client;
 using Grid.Protocol;
 using Grid.Testing.History;
+using Grid.Testing.Wire;
 
 namespace Grid.Testing.Sdk;
 
@@ -12,13 +13,13 @@ public sealed class DotNetPeer : Peer
     private readonly GridClient _client;
     private IReadOnlyList<string> _channels = [];
 
-    public DotNetPeer(string name, HistoryRecorder history, Uri host, string token)
-        : this(name, history, () => host, token)
+    public DotNetPeer(string name, HistoryRecorder history, Uri host, string token, string? subprotocol = null)
+        : this(name, history, () => host, token, subprotocol)
     {
     }
 
     /// <summary>Makes a user that connects to whichever host is picked.</summary>
-    public DotNetPeer(string name, HistoryRecorder history, Func<Uri> pick, string token)
+    public DotNetPeer(string name, HistoryRecorder history, Func<Uri> pick, string token, string? subprotocol = null)
         : base(name, history)
     {
         _transport = new CuttableTransport { Pick = pick };
@@ -28,6 +29,7 @@ public sealed class DotNetPeer : Peer
             Token = token,
             ClientName = name,
             Transport = _transport,
+            Codec = (subprotocol ?? Subprotocols.Default) == Subprotocols.Proto ? ProtoWireCodec.Instance : JsonWireCodec.Instance,
             BackoffMin = TimeSpan.FromMilliseconds(50),
             BackoffMax = TimeSpan.FromMilliseconds(500),
 

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Grid.Testing.History;
 using Grid.Testing.Hosting;
+using Grid.Testing.Wire;
 
 namespace Grid.Testing.Sdk;
 
@@ -39,6 +40,9 @@ public sealed class NodePeer : Peer
     /// <summary>What an earlier process's storage held when it closed; null for a fresh start.</summary>
     public JsonNode? Stored { get; init; }
 
+    /// <summary>The form of its frames. Default: <see cref="Subprotocols.Default"/>.</summary>
+    public string Subprotocol { get; init; } = Subprotocols.Default;
+
     /// <summary>The session; known when it has started.</summary>
     public string? Session { get; private set; }
 
@@ -53,6 +57,7 @@ public sealed class NodePeer : Peer
             ["mayBeUnavailable"] = MayBeUnavailable,
             ["token"] = _token,
             ["name"] = Name,
+            ["proto"] = Subprotocol == Subprotocols.Proto,
             ["follow"] = new JsonArray([.. channels.Select(c => (JsonNode)c)]),
             ["stored"] = Stored?.DeepClone(),
         });

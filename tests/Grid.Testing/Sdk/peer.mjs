@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 const [sdkFolder, packageFolder] = process.argv.slice(2);
 const { GridClient } = await import(pathToFileURL(join(sdkFolder, 'index.js')).href);
+const { protoCodec } = await import(pathToFileURL(join(sdkFolder, 'proto.js')).href);
 const { WebSocket } = createRequire(join(packageFolder, 'package.json'))('ws');
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -35,13 +36,14 @@ function somewhere(address, urls) {
   return url.href;
 }
 
-async function start({ urls, token, name, follow, stored, mayBeUnavailable }) {
+async function start({ urls, token, name, proto, follow, stored, mayBeUnavailable }) {
   storage = memoryStorage(stored);
   channels = follow;
   client = new GridClient({
     url: urls[0],
     token,
     client: name,
+    ...(proto ? { codec: protoCodec } : {}),
     storage,
     reconnect: { minDelayMs: 50, maxDelayMs: 500 },
     publishTimeoutMs: 180_000,

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Net.WebSockets;
 using System.Text;
 using System.Text.Json;
+using Google.Protobuf;
 
 namespace Grid.Testing.Wire;
 
@@ -86,14 +87,20 @@ public sealed partial class RawClient
 
                 length += read.Count;
                 if (!read.EndOfMessage) continue;
-                Received(Encoding.UTF8.GetString(buffer, 0, length));
+                if ((read.MessageType == WebSocketMessageType.Binary) != IsBinary)
+                {
+                    throw new TestFailedException($"The server sent a {read.MessageType} message on {_options.Subprotocol}.");
+                }
+
+                Received(IsBinary ? ProtoFrames.ToJson(buffer.AsSpan(0, length)) : Encoding.UTF8.GetString(buffer, 0, length));
                 length = 0;
             }
         }
         catch (Exception e)
         {
             // Whatever ends the loop, a lost socket or a frame that the test could not read, is told by how the connection closed.
-            if (close.Code == 1006) close = new RawClose(1006, e is JsonException or TestFailedException ? $"a frame was not readable: {e.Message}" : e.Message);
+            var unreadable = e is JsonException or InvalidProtocolBufferException or TestFailedException;
+            if (close.Code == 1006) close = new RawClose(1006, unreadable ? $"a frame was not readable: {e.Message}" : e.Message);
             _socket.Abort();
         }
 
@@ -149,15 +156,15 @@ public sealed partial class RawClient
     {
         try
         {
-            await foreach (var text in _outgoing.Reader.ReadAllAsync().ConfigureAwait(false))
+            var type = IsBinary ? WebSocketMessageType.Binary : WebSocketMessageType.Text;
+            await foreach (var (bytes, note) in _outgoing.Reader.ReadAllAsync().ConfigureAwait(false))
             {
                 if (_options.KeptFrames == int.MaxValue)
                 {
-                    lock (_gate) _notes.Add(RawFrame.Shorten(text, 200));
+                    lock (_gate) _notes.Add(RawFrame.Shorten(note, 200));
                 }
 
-                await _socket.SendAsync(Encoding.UTF8.GetBytes(text), WebSocketMessageType.Text, true, CancellationToken.None)
-                    .ConfigureAwait(false);
+                await _socket.SendAsync(bytes, type, true, CancellationToken.None).ConfigureAwait(false);
             }
         }
         catch (Exception e) when (e is WebSocketException or ObjectDisposedException or IOException or InvalidOperationException or SocketException or OperationCanceledException)

@@ -18,7 +18,8 @@ public sealed partial class RawClient : IAsyncDisposable
     private readonly List<string> _notes = [];
     private readonly List<(Func<RawFrame, bool> Match, TaskCompletionSource<RawFrame> Found)> _waiters = [];
     private readonly Dictionary<long, TaskCompletionSource<RawFrame>> _replies = [];
-    private readonly Channel<string> _outgoing = Channel.CreateUnbounded<string>(new() { SingleReader = true });
+    private readonly Channel<(byte[] Bytes, string Note)> _outgoing =
+        Channel.CreateUnbounded<(byte[] Bytes, string Note)>(new() { SingleReader = true });
     private readonly TaskCompletionSource<RawClose> _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource _mayRead = CompletedGate();
     private Socket? _tcp;
@@ -95,8 +96,17 @@ public sealed partial class RawClient : IAsyncDisposable
         return Welcome ??= new RawWelcome(frame);
     }
 
-    /// <summary>Queues a text frame; frames leave in the order of these calls.</summary>
-    public void Send(string text) => _outgoing.Writer.TryWrite(text);
+    /// <summary>
+    /// Queues a frame, written as JSON and sent in the form of the subprotocol; frames leave in the order of these calls.
+    /// </summary>
+    public void Send(string text) => Send(IsBinary ? ProtoFrames.FromJson(text) : Encoding.UTF8.GetBytes(text), text);
+
+    /// <summary>Queues the bytes of a frame as they are.</summary>
+    public void Send(byte[] bytes) => Send(bytes, Convert.ToHexString(bytes));
+
+    private bool IsBinary => _options.Subprotocol == Subprotocols.Proto;
+
+    private void Send(byte[] bytes, string note) => _outgoing.Writer.TryWrite((bytes, note));
 
     /// <summary>Sends a frame that carries <paramref name="id"/> and waits for the frame that answers it (an <c>error</c>, too).</summary>
     public async Task<RawFrame> RequestAsync(long id, string text)

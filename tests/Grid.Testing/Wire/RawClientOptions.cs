@@ -25,8 +25,8 @@ public sealed record RawClientOptions
     /// <summary>The client's name in transcripts and in <c>hello</c>.</summary>
     public string Name { get; init; } = "raw/1.0";
 
-    /// <summary>The subprotocol to offer; null for none. Default: <c>grid.v1.json</c>.</summary>
-    public string? Subprotocol { get; init; } = "grid.v1.json";
+    /// <summary>The subprotocol to offer; null for none. Default: <see cref="Subprotocols.Default"/>.</summary>
+    public string? Subprotocol { get; init; } = Subprotocols.Default;
 
     /// <summary>The socket's receive buffer in bytes (SO_RCVBUF); null for the system's. Small makes a slow consumer be slow early.</summary>
     public int? ReceiveBufferBytes { get; init; }

@@ -36,6 +36,13 @@ public sealed class RawSocket : IDisposable
     /// <summary>The HTTP status of the answer to the upgrade; 0 before it.</summary>
     public int Status => ResponseHead.Length > 12 ? int.Parse(ResponseHead.AsSpan(9, 3), System.Globalization.CultureInfo.InvariantCulture) : 0;
 
+    /// <summary>The subprotocol that the server chose; null for none.</summary>
+    public string? Subprotocol => ResponseHead.Split("\r\n").Select(line => line.Split(": ", 2))
+        .FirstOrDefault(header => header[0].Equals("Sec-WebSocket-Protocol", StringComparison.OrdinalIgnoreCase))?[1];
+
+    /// <summary>The opcode of Grid's frames in the subprotocol agreed on.</summary>
+    public int DataOpcode => Subprotocol == Subprotocols.Proto ? 2 : 1;
+
     /// <summary>Opens a TCP connection and nothing more.</summary>
     public static async Task<RawSocket> ConnectAsync(Uri host, TimeSpan? timeout = null)
     {
@@ -48,7 +55,7 @@ public sealed class RawSocket : IDisposable
     }
 
     /// <summary>Opens a connection and upgrades it.</summary>
-    public static async Task<RawSocket> UpgradeAsync(Uri host, string? token, string? subprotocol = "grid.v1.json", TimeSpan? timeout = null)
+    public static async Task<RawSocket> UpgradeAsync(Uri host, string? token, string? subprotocol = Subprotocols.Json, TimeSpan? timeout = null)
     {
         ArgumentNullException.ThrowIfNull(host);
         var socket = await ConnectAsync(host, timeout).ConfigureAwait(false);
@@ -92,8 +99,16 @@ public sealed class RawSocket : IDisposable
         int opcode, ReadOnlyMemory<byte> payload, bool final = true, bool masked = true, int reserved = 0, long? claimedLength = null) =>
         SendBytesAsync(Encode(opcode, payload.Span, final, masked, reserved, claimedLength));
 
-    /// <summary>Writes one text frame.</summary>
-    public Task SendTextAsync(string text) => SendFrameAsync(1, Encoding.UTF8.GetBytes(text));
+    /// <summary>Writes one frame that is given as JSON, in the form of the subprotocol agreed on.</summary>
+    public Task SendAsync(string text) => SendFrameAsync(DataOpcode, BytesOf(Subprotocol, text));
+
+    /// <summary>The bytes that a frame, given as JSON, has in a subprotocol.</summary>
+    public static byte[] BytesOf(string? subprotocol, string text) =>
+        subprotocol == Subprotocols.Proto ? ProtoFrames.FromJson(text) : Encoding.UTF8.GetBytes(text);
+
+    /// <summary>Reads until a frame of Grid's of this type; null when the stream ended before.</summary>
+    public Task<WireFrame?> ReadUntilAsync(string type) => ReadUntilAsync(
+        f => f.Opcode == DataOpcode && new RawFrame(0, DataOpcode == 2 ? ProtoFrames.ToJson(f.Payload) : f.Text).Type == type);
 
     /// <summary>The bytes of one WebSocket frame; see <see cref="SendFrameAsync"/>.</summary>
     public static byte[] Encode(

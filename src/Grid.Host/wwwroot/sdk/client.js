@@ -1,8 +1,9 @@
 import { Backoff } from './backoff.js';
 import { systemClock } from './clock.js';
+import { jsonCodec } from './codec.js';
 import { Emitter } from './emitter.js';
 import { GridError } from './errors.js';
-import { closeCodes, errorOf, redact, utf8Length } from './frames.js';
+import { closeCodes, errorOf, utf8Length } from './frames.js';
 import { Keeper } from './keeper.js';
 import { Publisher } from './publisher.js';
 import { platformWebSocket } from './socket.js';
@@ -53,6 +54,7 @@ export class GridClient {
     constructor(options) {
         const clock = options.clock ?? systemClock;
         const random = options.random ?? Math.random;
+        const codec = options.codec ?? jsonCodec;
         const webSocket = options.webSocket ?? platformWebSocket();
         if (webSocket === undefined) {
             throw new GridError('bad_argument', 'This platform has no WebSocket: pass the option `webSocket`.');
@@ -75,14 +77,14 @@ export class GridClient {
             onGap: (gap) => this.#emitter.emit('gap', gap),
         });
         this.#publisher = new Publisher({
-            clock, random, nextId,
+            codec, clock, random, nextId,
             maxQueued: options.maxQueuedPublishes ?? 1_000,
             maxQueuedBytes: options.maxQueuedBytes ?? 4 * 1024 * 1024,
             timeoutMs: options.publishTimeoutMs ?? 30_000,
             canRefresh: tokens.canRefresh,
         });
         this.#keeper = new Keeper({
-            url, webSocket, clock, random, tokens, nextId, requestTimeoutMs,
+            url, webSocket, codec, clock, random, tokens, nextId, requestTimeoutMs,
             connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
             backoff: new Backoff(options.reconnect?.minDelayMs ?? 100, options.reconnect?.maxDelayMs ?? 20_000, random),
         }, {
@@ -170,12 +172,13 @@ export class GridClient {
         const session = this.#store.session;
         const fields = { type: 'hello', token, client: this.#clientName };
         if (session === undefined) {
-            return JSON.stringify(fields);
+            return fields;
         }
         const resume = { session: session.id, token: session.resumeToken };
+        // Measured as JSON, of whose frames those of other codecs are no larger.
         const used = utf8Length(JSON.stringify({ ...fields, resume }));
         const cursors = this.#subscriptions.cursors((this.#maxFrameBytes ?? 65_536) - used);
-        return JSON.stringify({ ...fields, resume: { ...resume, cursors } });
+        return { ...fields, resume: { ...resume, cursors } };
     }
     #attach(connection, welcome) {
         const previous = this.#store.session;
@@ -241,7 +244,7 @@ export class GridClient {
     }
     #raw(direction, text) {
         if (this.#emitter.has('frame')) {
-            this.#emitter.emit('frame', { direction, text: redact(text), at: this.#clock.now() });
+            this.#emitter.emit('frame', { direction, text: text(), at: this.#clock.now() });
         }
     }
 }

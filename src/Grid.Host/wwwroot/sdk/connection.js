@@ -1,6 +1,7 @@
 import { Timer } from './clock.js';
+import { sizeOf } from './codec.js';
 import { GridError, describe } from './errors.js';
-import { defaultMaxFrameBytes, parseFrame, subprotocol, } from './frames.js';
+import { defaultMaxFrameBytes, } from './frames.js';
 const closeHandshakeMs = 2_000;
 /**
  * One socket, from opening to its end: hello and welcome, requests and their answers, heartbeat. It knows nothing of
@@ -24,8 +25,9 @@ export class Connection {
         this.#events = events;
         this.#deadline = new Timer(options.clock);
         this.#heartbeat = new Timer(options.clock);
-        this.#socket = options.webSocket(options.url, [subprotocol]);
-        this.#socket.onopen = () => this.#guard(() => this.send(this.#events.hello()));
+        this.#socket = options.webSocket(options.url, [options.codec.subprotocol]);
+        this.#socket.binaryType = 'arraybuffer';
+        this.#socket.onopen = () => this.#guard(() => this.sendFrame(this.#events.hello()));
         this.#socket.onmessage = (event) => this.#guard(() => this.#receive(event.data));
         this.#socket.onclose = (event) => this.#end({ code: event.code, reason: event.reason });
         // The close event that follows carries what there is to know; an unheard error event would crash some Node sockets.
@@ -45,13 +47,17 @@ export class Connection {
         return this.#socket.bufferedAmount;
     }
     /** Sends a frame; does nothing once the connection has ended. */
+    sendFrame(frame) {
+        this.send(this.#options.codec.encode(frame));
+    }
+    /** The same for a frame that has its form already. */
     send(frame) {
         if (this.#ended) {
             return;
         }
-        this.#events.raw('out', frame);
+        this.#events.raw('out', sizeOf(frame.data), () => frame.text());
         try {
-            this.#socket.send(frame);
+            this.#socket.send(frame.data);
         }
         catch (cause) {
             this.fail(new GridError('connection', `The socket refused a frame: ${describe(cause)}`, { cause }));
@@ -68,11 +74,11 @@ export class Connection {
      */
     request(fields, reply) {
         const id = this.#options.nextId();
-        const { type, ...others } = fields;
+        const { type } = fields;
         const timer = new Timer(this.#options.clock);
         timer.arm(this.#options.requestTimeoutMs, () => this.fail(new GridError('protocol', `The server did not answer "${type}".`)));
         this.#requestTimers.add(timer);
-        this.sendForReply(id, JSON.stringify({ type, id, ...others }), (frame) => {
+        this.sendForReply(id, this.#options.codec.encode({ ...fields, id }), (frame) => {
             timer.cancel();
             this.#requestTimers.delete(timer);
             reply(frame);
@@ -117,13 +123,11 @@ export class Connection {
         if (this.#ended) {
             return;
         }
-        if (typeof data !== 'string') {
-            throw new GridError('protocol', 'The server sent a binary frame on a text protocol.');
-        }
-        this.#events.raw('in', data);
+        const { codec } = this.#options;
+        this.#events.raw('in', sizeOf(data), () => codec.textOf(data));
         this.#lastHeard = this.#options.clock.now();
         this.#pinged = false;
-        const frame = parseFrame(data);
+        const frame = codec.decode(data);
         if (frame !== undefined) {
             this.#dispatch(frame);
         }
@@ -181,7 +185,7 @@ export class Connection {
             else {
                 this.#pinged = true;
                 this.#heartbeat.arm(heartbeatMs, check);
-                this.send('{"type":"ping"}');
+                this.sendFrame({ type: 'ping' });
             }
         };
         this.#heartbeat.arm(heartbeatMs, check);

@@ -1,5 +1,5 @@
 import { GridError } from './errors.js';
-/** The WebSocket subprotocol of the frames below. */
+/** The WebSocket subprotocol of the frames below as JSON. */
 export const subprotocol = 'grid.v1.json';
 /** What a server reads at most when its `welcome` has not said otherwise yet, in bytes. */
 export const defaultMaxFrameBytes = 65_536;

@@ -1,2 +1,3 @@
 export { GridClient } from './client.js';
+export { jsonCodec } from './codec.js';
 export { GridError } from './errors.js';

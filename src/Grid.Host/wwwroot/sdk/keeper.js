@@ -70,8 +70,8 @@ export class Keeper {
                 welcome: (connection, frame) => this.#welcomed(connection, frame),
                 push: (connection, frame) => this.#push(connection, frame),
                 closed: (connection, how) => this.#closed(connection, how),
-                raw: (direction, text) => {
-                    this.#frameSize = text.length;
+                raw: (direction, size, text) => {
+                    this.#frameSize = size;
                     this.#events.raw(direction, text);
                 },
             });

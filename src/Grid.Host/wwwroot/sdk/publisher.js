@@ -1,8 +1,9 @@
 import { Backoff } from './backoff.js';
 import { toBase64 } from './base64.js';
 import { Timer } from './clock.js';
+import { exceeds, sizeOf } from './codec.js';
 import { GridError } from './errors.js';
-import { defaultMaxFrameBytes, errorOf, exceedsBytes, isChannelName } from './frames.js';
+import { defaultMaxFrameBytes, errorOf, isChannelName } from './frames.js';
 const retryMinMs = 100;
 const retryMaxMs = 5_000;
 /** Past this many bytes on the way, a publish that is worthless when late is not added to them. */
@@ -43,7 +44,7 @@ export class Publisher {
         catch (thrown) {
             return Promise.reject(thrown);
         }
-        if (exceedsBytes(frame, this.#maxFrameBytes)) {
+        if (exceeds(frame, this.#maxFrameBytes)) {
             return Promise.reject(this.#tooLarge(channel));
         }
         if (options.noReply === true) {
@@ -52,16 +53,17 @@ export class Publisher {
             }
             return Promise.resolve(undefined);
         }
-        if (this.#entries.size >= this.#options.maxQueued || this.#bytes + frame.length > this.#options.maxQueuedBytes) {
+        const size = sizeOf(frame.data);
+        if (this.#entries.size >= this.#options.maxQueued || this.#bytes + size > this.#options.maxQueuedBytes) {
             return Promise.reject(new GridError('queue_full', 'Too many publishes wait for an answer.', { channel }));
         }
         return new Promise((resolve, reject) => {
             const lane = this.#lane(channel);
             const deadline = this.#options.clock.now() + this.#options.timeoutMs;
-            const entry = { id, lane, frame, deadline, resolve, reject, state: 'waiting', everSent: false };
+            const entry = { id, lane, frame, size, deadline, resolve, reject, state: 'waiting', everSent: false };
             this.#entries.set(id, entry);
             lane.entries.add(entry);
-            this.#bytes += frame.length;
+            this.#bytes += size;
             this.#watchDeadline();
             this.#send(entry);
         });
@@ -115,7 +117,7 @@ export class Publisher {
         const key = options.key ?? (noReply === true ? undefined : `${this.#keyPrefix}-${(++this.#keys).toString(36)}`);
         let payload;
         try {
-            payload = bytes === undefined ? JSON.stringify(data) : JSON.stringify(toBase64(bytes));
+            payload = bytes ?? JSON.stringify(data);
         }
         catch (cause) {
             throw new GridError('bad_argument', 'The data cannot be written as JSON.', { channel, cause });
@@ -124,8 +126,7 @@ export class Publisher {
             // Undefined, functions and symbols would leave the frame without data.
             throw new GridError('bad_argument', 'The data has no JSON form.', { channel });
         }
-        const head = JSON.stringify({ type: 'publish', ...(noReply === true ? {} : { id }), channel, key, event, ifOffset });
-        return `${head.slice(0, -1)},"${bytes === undefined ? 'data' : 'data64'}":${payload}}`;
+        return this.#options.codec.encode({ type: 'publish', id: noReply === true ? undefined : id, channel, key, event, ifOffset, payload });
     }
     #lane(channel) {
         let lane = this.#lanes.get(channel);
@@ -147,7 +148,7 @@ export class Publisher {
         if (connection === undefined || entry.state !== 'waiting' || entry.lane.held) {
             return;
         }
-        if (exceedsBytes(entry.frame, connection.maxFrameBytes)) {
+        if (exceeds(entry.frame, connection.maxFrameBytes)) {
             // Queued when the limit was not known yet. Sent, it would end the connection for good.
             this.#reject(entry, this.#tooLarge(entry.lane.channel));
             return;
@@ -275,7 +276,7 @@ export class Publisher {
     #settle(entry) {
         const { lane } = entry;
         this.#entries.delete(entry.id);
-        this.#bytes -= entry.frame.length;
+        this.#bytes -= entry.size;
         lane.entries.delete(entry);
         if (lane.entries.size === 0) {
             lane.retry.cancel();

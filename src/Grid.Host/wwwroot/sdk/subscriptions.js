@@ -153,7 +153,7 @@ export class Subscriptions {
         let size = 0;
         const send = () => {
             if (size > 0) {
-                connection.send(JSON.stringify({ type: 'ack', cursors }));
+                connection.sendFrame({ type: 'ack', cursors });
             }
             cursors = {};
             size = 0;
