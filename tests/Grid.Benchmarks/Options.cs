@@ -7,7 +7,9 @@ namespace Grid.Benchmarks;
 internal sealed class Options
 {
     private readonly Dictionary<string, string?> _values = new(StringComparer.Ordinal);
-    private readonly HashSet<string> _known = new(StringComparer.Ordinal);
+
+    // What the program itself asks for, whatever the verb.
+    private readonly HashSet<string> _known = new(["chart", "json", "threshold"], StringComparer.Ordinal);
 
     public Options(ReadOnlySpan<string> args)
     {
@@ -35,6 +37,11 @@ internal sealed class Options
             : throw new BenchmarkException($"--{name}: '{text}' is no number of seconds.");
         return TimeSpan.FromSeconds(Math.Min(seconds, 600));
     }
+
+    /// <summary>A number above zero; <paramref name="otherwise"/> when it was not given.</summary>
+    public double Number(string name, double otherwise) => Text(name) is not { } text ? otherwise
+        : double.TryParse(text, CultureInfo.InvariantCulture, out var value) && value > 0 ? value
+        : throw new BenchmarkException($"--{name}: '{text}' is no number above zero.");
 
     /// <summary>A text; null when it was not given.</summary>
     public string? Text(string name)

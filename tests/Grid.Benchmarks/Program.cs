@@ -31,6 +31,20 @@ if (args[0] == Burner.Verb)
     return 0;
 }
 
+if (args[0] == Holder.Verb)
+{
+    try
+    {
+        Holder.Run(args);
+        return 0;
+    }
+    catch (Exception e) when (e is BenchmarkException or IOException)
+    {
+        Console.Error.WriteLine(e.Message);
+        return 1;
+    }
+}
+
 try
 {
     var summary = new Summary();
@@ -46,6 +60,9 @@ try
         "failover" => Failover.Run,
         "lanes" => StoreLanes.Run,
         "day" => StoredDay.Run,
+        "history" => HistoryReads.Run,
+        "curve" => Curves.Run,
+        "short" => All.RunShort,
         "all" => All.Run,
         _ => null,
     };
@@ -56,11 +73,17 @@ try
     }
 
     Console.WriteLine(Machine.Describe());
+    if (options.Has("hosts") && args[0] is not ("fanout" or "rooms" or "publish" or "idle" or "history" or "short"))
+        throw new BenchmarkException($"--hosts: {args[0]} compares no builds.");
+    if (GridBuild.Of(options) is [{ Name: { } first }, .., { Name: { } last }]) (summary.Against, summary.Subject) = (first, last);
     verb(options, summary);
     summary.PrintRatios();
     Console.WriteLine();
     Console.WriteLine(summary.Markdown());
-    return 0;
+    if (options.Text("json") is { } json) File.WriteAllText(json, summary.Json());
+    if (options.Text("chart") is { } chart) File.WriteAllText(chart, summary.Chart());
+    if (summary.Failed) return 1;
+    return summary.IsDearerThan(options.Number("threshold", double.PositiveInfinity)) ? 3 : 0;
 }
 catch (Exception e) when (e is BenchmarkException or IOException or TestFailedException)
 {

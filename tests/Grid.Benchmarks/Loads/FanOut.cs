@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Grid.Benchmarks.Net;
 using Grid.Benchmarks.Report;
 using Grid.Benchmarks.Servers;
@@ -42,24 +43,28 @@ internal sealed class FanOut : Load
         var windows = options.Ints("window", 1, 8, 64);
         var pairs = options.Int("pairs", 2);
         var (time, warmUp) = (options.Seconds("seconds", 5), options.Seconds("warmup", 2));
-        var servers = Rig.Servers(options);
+        var servers = Rig.Servers(options, Peers.Known, Room(size));
         using var loop = new EventLoop();
         try
         {
-            var sides = servers.Select(server => (server, load: Prepare(loop, server, subscribers, size, "fan:1"))).ToArray();
+            var sides = new Sides<FanOut>(servers, subscribers + 1, server => Prepare(loop, server, subscribers, size, "fan:1"), load => load.Close(loop));
             foreach (var window in windows)
             {
-                for (var pair = 0; pair < pairs; pair++)
-                {
-                    foreach (var (server, load) in sides)
-                        summary.Add(load.Measure(loop, server, window, warmUp, time, $"fan-out 1→{subscribers}, {size} B, window {window}"));
-                }
+                var row = $"fan-out 1→{subscribers}, {size} B, window {window}";
+                sides.TakeTurns(pairs, (server, load) => summary.Add(load.Measure(loop, server, window, warmUp, time, row)));
             }
         }
         finally
         {
             Rig.DisposeAll(servers);
         }
+    }
+
+    /// <summary>Settings of Grid that let payloads of a size through the channels of this load.</summary>
+    public static (string Name, string Value)[] Room(int size)
+    {
+        var frame = (size + 1024).ToString(CultureInfo.InvariantCulture);
+        return size <= 16 * 1024 ? [] : [("Grid__MaxFrameBytes", size < 64_000 ? "65536" : frame), ("Grid__Namespaces__fan__MaxMessageBytes", frame)];
     }
 
     /// <summary>Opens publisher and subscribers.</summary>
@@ -80,6 +85,13 @@ internal sealed class FanOut : Load
         _window = 0;
         Rig.Drain(loop, this, server, () => Completed == Published);
         return figure;
+    }
+
+    /// <summary>Closes all connections.</summary>
+    public void Close(EventLoop loop)
+    {
+        foreach (var subscriber in _subscribers) loop.Close(subscriber);
+        loop.Close(_publisher);
     }
 
     public override void OnMessage(LoadConnection connection, ReadOnlySpan<byte> message)

@@ -18,7 +18,7 @@ internal sealed class Idle : Load
     {
         var sessions = options.Int("sessions", 15_000);
         var perChannel = options.Int("per-channel", 10);
-        var servers = Rig.Servers(options);
+        var servers = Rig.Servers(options, Peers.Known);
         using var loop = new EventLoop();
         try
         {
@@ -30,11 +30,16 @@ internal sealed class Idle : Load
                 var before = Settle(loop, server);
                 var cpu = server.Usage().CpuSeconds;
                 var start = Stopwatch.GetTimestamp();
-                var load = Open(loop, server, sessions, perChannel, "idle", out var connections);
+                var here = Math.Min(sessions, Holder.MaxSessions);
+                using var holders = Holder.Start(server, here, sessions - here, perChannel, "idle");
+                var load = Open(loop, server, here, perChannel, "idle", out var connections);
+                loop.RunUntil(() => holders.Settled, Holder.Patience);
+                holders.ThrowUnlessOpen();
                 var opening = Stopwatch.GetElapsedTime(start).TotalSeconds;
                 var opened = server.Usage();
                 var after = Settle(loop, server);
                 load.ThrowOnFault();
+                holders.ThrowUnlessOpen();
                 summary.Add(new Figure
                 {
                     Row = $"memory per idle session, {sessions} sessions",
@@ -68,7 +73,7 @@ internal sealed class Idle : Load
     private static (long Rss, long Heap) Settle(EventLoop loop, IServer server)
     {
         loop.RunFor(TimeSpan.FromSeconds(2));
-        var heap = server is IGridServer grid ? grid.Silos.Sum(ManagedHeap.Collect) : 0;
+        var heap = server is IDotNetServer managed ? managed.DotNetProcesses.Sum(ManagedHeap.Collect) : 0;
         var (start, steadySince) = (Stopwatch.GetTimestamp(), Stopwatch.GetTimestamp());
         var steady = server.Usage().Rss;
         while (Stopwatch.GetElapsedTime(steadySince) < TimeSpan.FromSeconds(5) && Stopwatch.GetElapsedTime(start) < MaxSettle)

@@ -35,11 +35,10 @@ internal sealed class Publishing : Load
         var pairs = options.Int("pairs", 2);
         var (time, warmUp) = (options.Seconds("seconds", 5), options.Seconds("warmup", 2));
         var http = options.Has("http");
-        var servers = Rig.Servers(options, jetStream: true);
+        var servers = Rig.Servers(options, [Peers.JetStream]);
         using var loop = new EventLoop();
         try
         {
-            foreach (var server in servers.OfType<NatsServer>()) CreateStream(loop, server);
             foreach (var pipeline in pipelines)
             {
                 var row = $"acknowledged publishes, {channels} channels, {(http ? "HTTP batch" : "pipeline")} {pipeline}";
@@ -81,15 +80,6 @@ internal sealed class Publishing : Load
         return httpBatch > 0
             ? new HttpConnection(load, index, ((IGridServer)server).ApiKey) { Channel = channel, Size = size, Batch = httpBatch }
             : server.Connection(load, index, channel, subscribes: false, size, acknowledged: true);
-    }
-
-    private static void CreateStream(EventLoop loop, NatsServer server)
-    {
-        var load = new Publishing(1, 1, 1, (l, i) => server.Connection(l, i, "control:1", false, 128, acknowledged: true));
-        Rig.Open(loop, server, load, load._publishers);
-        NatsServer.CreateStream((NatsConnection)load._publishers[0], "pub.>");
-        Rig.Drain(loop, load, server, () => load.Acknowledged == 1);
-        loop.Close(load._publishers[0]);
     }
 
     private Figure Measure(EventLoop loop, IServer server, TimeSpan warmUp, TimeSpan time, string row)

@@ -12,23 +12,34 @@ internal static class Rig
     private static readonly TimeSpan Priming = TimeSpan.FromSeconds(8);
     private static readonly HashSet<IServer> Primed = [];
     private const int OpeningAtOnce = 200;
+
+    /// <summary>How many connections the generator may have open, below the limit of files of a process.</summary>
+    public const int MaxOpen = 18_000;
+
     private static readonly TimeSpan OpenPatience = TimeSpan.FromSeconds(120);
 
     /// <summary>
-    /// Starts Grid, as one embedded process or as a cluster of each size asked for, and the peer; every side is measured in the same run.
+    /// Starts Grid, as one embedded process or as a cluster of each size asked for, of each build that is compared, and the peers; every
+    /// side is measured in the same run.
     /// </summary>
-    public static List<IServer> Servers(Options options, bool jetStream = false, params (string Name, string Value)[] settings)
+    /// <param name="options">What was asked for.</param>
+    /// <param name="known">The peers that the load has a use for.</param>
+    /// <param name="settings">Settings for Grid.</param>
+    public static List<IServer> Servers(Options options, IReadOnlyList<string> known, params (string Name, string Value)[] settings)
     {
-        var peer = options.Text("peer");
-        if (peer is not (null or "nats")) throw new BenchmarkException($"--peer {peer}: known is nats.");
-        options.RefuseOthers(["url", "key", "perf", "env", "embedded", "silos"]);
+        var peers = Peers.Parse(options.Text("peer"), known);
+        options.RefuseOthers(["url", "key", "perf", "env", "embedded", "silos", "hosts"]);
         var silos = options.Ints("silos");
         var servers = new List<IServer>();
         try
         {
-            foreach (var count in silos) servers.Add(GridCluster.Start(options, count, settings));
-            if (silos.Length == 0 || options.Has("embedded")) servers.Add(GridServer.Start(options, settings));
-            if (peer is not null) servers.Add(NatsServer.Start(jetStream));
+            foreach (var build in GridBuild.Of(options))
+            {
+                foreach (var count in silos) servers.Add(GridCluster.Start(options, count, build, settings));
+                if (silos.Length == 0 || options.Has("embedded")) servers.Add(GridServer.Start(options, build, settings));
+            }
+
+            foreach (var peer in peers) servers.Add(Peers.Start(peer));
             return servers;
         }
         catch
@@ -74,6 +85,9 @@ internal static class Rig
             throw new BenchmarkException(
                 $"Only {load.Opened - opened} of {connections.Count} connections to {server.Name} opened, {load.Subscribed - subscribed} subscribed.");
         }
+
+        // nchan tells of no subscription; the others' confirmations make this time superfluous for them.
+        if (server is NchanServer) loop.RunFor(TimeSpan.FromMilliseconds(250));
     }
 
     /// <summary>Lets a load that is running warm up, then measures it.</summary>
@@ -89,7 +103,7 @@ internal static class Rig
         EventLoop loop, IServer server, Load load, TimeSpan warmUp, TimeSpan time, Func<long> counter, string row, string unit)
     {
         // The first seconds of a .NET server are spent compiling, first quickly and then well: they are nobody's figure.
-        if (server is IGridServer && Primed.Add(server)) loop.RunFor(Priming);
+        if (server is IDotNetServer && Primed.Add(server)) loop.RunFor(Priming);
         loop.RunFor(warmUp);
         load.ResetLatency();
         using var profile = server is IGridServer { Profile: { } file } grid ? Profile(grid.Silos, file, time) : null;

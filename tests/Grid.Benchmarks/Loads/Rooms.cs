@@ -36,24 +36,22 @@ internal sealed class Rooms : Load
         var (time, warmUp) = (options.Seconds("seconds", 5), options.Seconds("warmup", 2));
         var rates = options.Ints("rate", 3000);
         var (closed, open) = (!options.Has("only-rate"), !options.Has("only-closed"));
-        var servers = Rig.Servers(options);
+        if (size < Stamp.MinSizeWithSender) throw new BenchmarkException($"--size: rooms need at least {Stamp.MinSizeWithSender}.");
+        var servers = Rig.Servers(options, Peers.Known);
         using var loop = new EventLoop();
         try
         {
-            var sides = servers.Select(server => (server, load: Prepare(loop, server, rooms, members, size))).ToArray();
-            for (var pair = 0; closed && pair < pairs; pair++)
+            var sides = new Sides<Rooms>(servers, rooms * members, server => Prepare(loop, server, rooms, members, size), load => load.Close(loop));
+            if (closed)
             {
-                foreach (var (server, load) in sides)
-                    summary.Add(load.MeasureClosed(loop, server, warmUp, time, $"{rooms} rooms × {members}, {size} B, closed loop"));
+                var row = $"{rooms} rooms × {members}, {size} B, closed loop";
+                sides.TakeTurns(pairs, (server, load) => summary.Add(load.MeasureClosed(loop, server, warmUp, time, row)));
             }
 
             foreach (var rate in open ? rates : [])
             {
-                for (var pair = 0; pair < pairs; pair++)
-                {
-                    foreach (var (server, load) in sides)
-                        summary.Add(load.MeasureOpen(loop, server, rate, warmUp, time, $"{rooms} rooms × {members}, {rate} publishes/s: p99"));
-                }
+                var row = $"{rooms} rooms × {members}, {rate} publishes/s: p99";
+                sides.TakeTurns(pairs, (server, load) => summary.Add(load.MeasureOpen(loop, server, rate, warmUp, time, row)));
             }
         }
         finally
@@ -70,6 +68,11 @@ internal sealed class Rooms : Load
         if (Stamp.Sender(message) != connection.Index) return;
         _inFlight--;
         if (_closedLoop) Publish(connection, Stopwatch.GetTimestamp());
+    }
+
+    private void Close(EventLoop loop)
+    {
+        foreach (var member in _members) loop.Close(member);
     }
 
     private static Rooms Prepare(EventLoop loop, IServer server, int rooms, int members, int size)

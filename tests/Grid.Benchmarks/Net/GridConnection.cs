@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
@@ -11,11 +12,13 @@ namespace Grid.Benchmarks.Net;
 internal sealed class GridConnection(Load load, int index, string token) : WebSocketConnection(load, index)
 {
     private const long FirstId = 1_000_000_000;
+    private const int NumberDigits = 7;
 
     private byte[]? _publish;
     private int _ticksAt;
     private int _idAt;
     private int _keyAt;
+    private int _numberAt;
     private long _nextId = FirstId;
 
     /// <summary>Bytes of a published payload.</summary>
@@ -23,6 +26,12 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
 
     /// <summary>Whether publishes ask for an answer.</summary>
     public bool Acknowledged { get; init; }
+
+    /// <summary>Where the subscription starts, in the protocol's words: <c>"start"</c>, <c>{"last":100}</c>; null for now.</summary>
+    public string? From { get; init; }
+
+    /// <summary>Whether it publishes to many channels: <see cref="LoadConnection.Channel"/> and a number of seven digits.</summary>
+    public bool Numbered { get; init; }
 
     /// <summary>Whether publishes carry a key: the number of the publish.</summary>
     public bool Keyed { get; init; }
@@ -60,6 +69,14 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
 
     public override void Publish(long ticks) => PublishAs(ticks, _nextId);
 
+    /// <summary>Publishes to one of many channels. Returns the request's number.</summary>
+    public long PublishTo(int number, long ticks)
+    {
+        _publish ??= Template();
+        Utf8Formatter.TryFormat(number, _publish.AsSpan(_numberAt), out _, new StandardFormat('D', NumberDigits));
+        return PublishAs(ticks, _nextId);
+    }
+
     /// <summary>Publishes under a key of before: what was published with it, if it was, is not stored again. Returns the request's number.</summary>
     public long PublishAs(long ticks, long key)
     {
@@ -71,6 +88,17 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
         if (_keyAt > 0) Utf8Formatter.TryFormat(key, to[_keyAt..], out _);
         return _nextId++;
     }
+
+    /// <summary>Subscribes to its channel.</summary>
+    public void Subscribe()
+    {
+        var from = From is null ? "" : $",\"from\":{From}";
+        WriteFrame(TextFrame, Encoding.UTF8.GetBytes($$"""{"type":"subscribe","id":1,"channel":"{{Channel}}"{{from}}}"""));
+    }
+
+    /// <summary>Ends the subscription; <see cref="Load.OnUnsubscribed"/> tells when.</summary>
+    public void Unsubscribe() =>
+        WriteFrame(TextFrame, Encoding.UTF8.GetBytes($$"""{"type":"unsubscribe","id":2,"channel":"{{Channel}}"}"""));
 
     protected override void OnPayload(Span<byte> payload)
     {
@@ -92,6 +120,9 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
                 Cursor = Number(frame, "\"cursor\":"u8);
                 Epoch = String(frame, "\"epoch\":\""u8);
                 Load.OnSubscribed(this);
+                return;
+            case (byte)'u':
+                Load.OnUnsubscribed(this);
                 return;
             case (byte)'g' when frame[10] == (byte)'a':
                 Load.OnFault(this, "gap: " + Encoding.UTF8.GetString(frame));
@@ -117,8 +148,7 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
         Session = String(frame, "\"session\":\""u8);
         _resumeToken = String(frame, "\"resumeToken\":\""u8);
         State = String(frame, "\"state\":\""u8);
-        if (Subscribes && State == "new")
-            WriteFrame(TextFrame, Encoding.UTF8.GetBytes($$"""{"type":"subscribe","id":1,"channel":"{{Channel}}"}"""));
+        if (Subscribes && State == "new") Subscribe();
         Load.OnOpen(this);
     }
 
@@ -131,12 +161,13 @@ internal sealed class GridConnection(Load load, int index, string token) : WebSo
         var key = Keyed ? $$"""
             "key":"{{number}}",
             """ : "";
-        var before = Encoding.UTF8.GetBytes($$"""{"type":"publish",{{id}}{{key}}"channel":"{{Channel}}","data":""");
+        var before = Encoding.UTF8.GetBytes($$"""{"type":"publish",{{id}}{{key}}"channel":"{{Channel}}{{(Numbered ? new string('0', NumberDigits) : "")}}","data":""");
         var payload = Stamp.Payload(Size, Index);
         Span<byte> header = stackalloc byte[MaxHeader];
         var length = Header(header, TextFrame, before.Length + payload.Length + 1);
         _idAt = Acknowledged ? length + "{\"type\":\"publish\",\"id\":".Length : 0;
         _keyAt = Keyed ? length + "{\"type\":\"publish\",".Length + id.Length + "\"key\":\"".Length : 0;
+        _numberAt = length + before.Length - "\",\"data\":".Length - NumberDigits;
         _ticksAt = length + before.Length + Stamp.TickOffset;
         return [.. header[..length], .. before, .. payload, (byte)'}'];
     }

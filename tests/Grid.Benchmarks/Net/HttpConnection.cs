@@ -1,11 +1,10 @@
-using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
 
 namespace Grid.Benchmarks.Net;
 
 /// <summary>A keep-alive HTTP/1.1 connection that publishes batches to one channel; one request is under way at a time.</summary>
-internal sealed class HttpConnection(Load load, int index, string apiKey) : LoadConnection(load, index)
+internal sealed class HttpConnection(Load load, int index, string apiKey) : HttpExchange(load, index)
 {
     private byte[]? _request;
     private int[] _ticksAt = [];
@@ -17,8 +16,6 @@ internal sealed class HttpConnection(Load load, int index, string apiKey) : Load
     /// <summary>Messages per request.</summary>
     public int Batch { get; init; } = 1;
 
-    public override void Start() => Load.OnOpen(this);
-
     public override void Publish(long ticks)
     {
         _request ??= Template();
@@ -27,39 +24,7 @@ internal sealed class HttpConnection(Load load, int index, string apiKey) : Load
         foreach (var at in _ticksAt) Stamp.WriteTicks(to[at..], ticks);
     }
 
-    protected override int Consume(Span<byte> bytes)
-    {
-        var end = bytes.IndexOf("\r\n\r\n"u8);
-        if (end < 0) return 0;
-        ReadOnlySpan<byte> head = bytes[..(end + 4)];
-        var total = head.IndexOf("Transfer-Encoding: chunked"u8) >= 0
-            ? ChunkedEnd(bytes, end + 4)
-            : end + 4 + ContentLength(head);
-        if (total < 0 || total > bytes.Length) return 0;
-        if (!head.StartsWith("HTTP/1.1 200"u8)) Load.OnFault(this, Encoding.UTF8.GetString(bytes[..Math.Min(total, 400)]));
-        Load.OnPublished(this, Batch, ++_requests);
-        return total;
-    }
-
-    private static int ContentLength(ReadOnlySpan<byte> head)
-    {
-        var at = head.IndexOf("Content-Length: "u8);
-        return at >= 0 && Utf8Parser.TryParse(head[(at + 16)..], out int length, out _) ? length : 0;
-    }
-
-    /// <summary>The end of a chunked body; -1 when it is not all there.</summary>
-    private static int ChunkedEnd(ReadOnlySpan<byte> bytes, int at)
-    {
-        while (at < bytes.Length)
-        {
-            var line = bytes[at..].IndexOf("\r\n"u8);
-            if (line < 0 || !Utf8Parser.TryParse(bytes[at..], out int size, out _, 'x')) return -1;
-            at += line + 2 + size + 2;
-            if (size == 0) return at;
-        }
-
-        return -1;
-    }
+    protected override void OnAnswer(ReadOnlySpan<byte> body) => Load.OnPublished(this, Batch, ++_requests);
 
     private byte[] Template()
     {

@@ -32,11 +32,16 @@ internal abstract class Load
     /// <summary>The connection's channel is subscribed.</summary>
     public virtual void OnSubscribed(LoadConnection connection) => Subscribed++;
 
+    /// <summary>The connection's subscription ended, as it asked for.</summary>
+    public virtual void OnUnsubscribed(LoadConnection connection)
+    {
+    }
+
     /// <summary>A message came; <see cref="Stamp"/> reads what its publisher wrote into it.</summary>
     public virtual void OnMessage(LoadConnection connection, ReadOnlySpan<byte> message) => connection.Received++;
 
-    /// <summary>Publishes were acknowledged.</summary>
-    /// <param name="connection">The publisher.</param>
+    /// <summary>Publishes were acknowledged, or a page was read.</summary>
+    /// <param name="connection">Who asked.</param>
     /// <param name="count">How many.</param>
     /// <param name="id">The number of the last of them.</param>
     public virtual void OnPublished(LoadConnection connection, int count, long id)

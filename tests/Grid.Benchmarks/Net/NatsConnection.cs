@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Text;
+using System.Globalization;
 using System.Text;
 
 namespace Grid.Benchmarks.Net;
@@ -13,9 +14,13 @@ internal sealed class NatsConnection(Load load, int index) : WebSocketConnection
     private const long FirstId = 1_000_000_000;
     private const int ReplyDigits = 10;
 
+    private static int _consumers;
+
+    // Where its push consumer delivers: nobody else's, of an earlier run neither.
+    private readonly string _delivery = $"deliver.b{Interlocked.Increment(ref _consumers).ToString(CultureInfo.InvariantCulture)}";
     private ArrayBufferWriter<byte>? _pending;
-    private byte[] _rest = [];
-    private int _restLength;
+    private CutFrames _stream;
+    private CutFrames.Consumer? _lines;
     private byte[]? _publish;
     private int _ticksAt;
     private int _idAt;
@@ -24,6 +29,12 @@ internal sealed class NatsConnection(Load load, int index) : WebSocketConnection
 
     /// <summary>Bytes of a published payload.</summary>
     public int Size { get; init; } = 128;
+
+    /// <summary>The stream of JetStream that it subscribes through, by a push consumer of its own; null for a subscription of the core.</summary>
+    public string? Stream { get; init; }
+
+    /// <summary>Whether its push consumer begins with the oldest message kept, and not with the next.</summary>
+    public bool FromStart { get; init; }
 
     /// <summary>Whether publishes go to JetStream and ask for its acknowledgement.</summary>
     public bool Acknowledged { get; init; }
@@ -40,7 +51,8 @@ internal sealed class NatsConnection(Load load, int index) : WebSocketConnection
     public override void Detach()
     {
         base.Detach();
-        (_pending, _restLength, _connected) = (null, 0, false);
+        _stream.Clear();
+        (_pending, _connected) = (null, false);
     }
 
     protected override void OnUpgraded()
@@ -73,29 +85,7 @@ internal sealed class NatsConnection(Load load, int index) : WebSocketConnection
         _pending.ResetWrittenCount();
     }
 
-    protected override void OnPayload(Span<byte> payload)
-    {
-        if (_restLength == 0)
-        {
-            Keep(payload[Lines(payload)..]);
-            return;
-        }
-
-        // Seldom: a line or a message was cut by the end of a frame.
-        var whole = ArrayPool<byte>.Shared.Rent(_restLength + payload.Length);
-        _rest.AsSpan(0, _restLength).CopyTo(whole);
-        payload.CopyTo(whole.AsSpan(_restLength));
-        var all = whole.AsSpan(0, _restLength + payload.Length);
-        Keep(all[Lines(all)..]);
-        ArrayPool<byte>.Shared.Return(whole);
-    }
-
-    private void Keep(ReadOnlySpan<byte> rest)
-    {
-        if (rest.Length > _rest.Length) _rest = new byte[rest.Length * 2];
-        rest.CopyTo(_rest);
-        _restLength = rest.Length;
-    }
+    protected override void OnPayload(Span<byte> payload) => _stream.Take(payload, _lines ??= Lines);
 
     private int Lines(ReadOnlySpan<byte> bytes)
     {
@@ -122,13 +112,14 @@ internal sealed class NatsConnection(Load load, int index) : WebSocketConnection
                 case (byte)'P' when !_connected:
                     _connected = true;
                     Load.OnOpen(this);
-                    if (Subscribes) Load.OnSubscribed(this);
+                    if (Subscribes && Stream is not null) CreateConsumer();
+                    else if (Subscribes) Load.OnSubscribed(this);
                     break;
                 case (byte)'I' when !_connected:
                     // The answer to PING says that everything before it was taken in: the subscription too.
                     Say("CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"name\":\"grid-bench\"}\r\n"
-                        + (Subscribes ? $"SUB {Subject} 1\r\n" : "")
-                        + (Acknowledged ? $"SUB {Inbox}.* 2\r\n" : "")
+                        + (Subscribes ? $"SUB {(Stream is null ? Subject : _delivery)} 1\r\n" : "")
+                        + (Acknowledged || Stream is not null ? $"SUB {Inbox}.* 2\r\n" : "")
                         + "PING\r\n");
                     break;
                 case (byte)'-':
@@ -149,9 +140,23 @@ internal sealed class NatsConnection(Load load, int index) : WebSocketConnection
         }
 
         if (payload.IndexOf("\"error\""u8) >= 0) Load.OnFault(this, Encoding.UTF8.GetString(payload));
+        if (payload.IndexOf("consumer_create_response"u8) >= 0)
+        {
+            Load.OnSubscribed(this);
+            return;
+        }
+
         var subject = line[4..];
         subject = subject[..subject.IndexOf((byte)' ')];
         Load.OnPublished(this, 1, Number(subject[^ReplyDigits..]));
+    }
+
+    /// <summary>An ephemeral push consumer without acknowledgements: what one subscription costs in JetStream at the least.</summary>
+    private void CreateConsumer()
+    {
+        var policy = FromStart ? "all" : "new";
+        var settings = $$$"""{"stream_name":"{{{Stream}}}","config":{"deliver_subject":"{{{_delivery}}}","deliver_policy":"{{{policy}}}","ack_policy":"none","filter_subject":"{{{Subject}}}","replay_policy":"instant"}}""";
+        Say($"PUB $JS.API.CONSUMER.CREATE.{Stream} {Inbox}.c {settings.Length}\r\n{settings}\r\n");
     }
 
     private static int Number(ReadOnlySpan<byte> digits) => Utf8Parser.TryParse(digits, out int value, out _) ? value : -1;

@@ -15,19 +15,23 @@ internal sealed class ChildProcess : IDisposable
     private const string Setpriv = "/usr/bin/setpriv";
     private const int OutputKept = 16 * 1024;
 
+    private const int SigTerm = 15;
+
     /// <summary>The signal that stops a process without ending it.</summary>
     public const int SigStop = 19;
 
     /// <summary>The signal that lets a stopped process go on.</summary>
     public const int SigCont = 18;
 
-    private static readonly ConcurrentDictionary<int, Process> Running = new();
+    private static readonly ConcurrentDictionary<int, ChildProcess> Running = new();
 
     private readonly Process _process;
     private readonly StringBuilder _output = new();
     private readonly bool _waitAtEnd;
+    private readonly bool _endsOthers;
 
-    private ChildProcess(Process process, bool waitAtEnd) => (_process, _waitAtEnd) = (process, waitAtEnd);
+    private ChildProcess(Process process, bool waitAtEnd, bool endsOthers) =>
+        (_process, _waitAtEnd, _endsOthers) = (process, waitAtEnd, endsOthers);
 
     /// <summary>Its process id.</summary>
     public int Id => _process.Id;
@@ -53,26 +57,28 @@ internal sealed class ChildProcess : IDisposable
     /// <param name="environment">What is added to its environment.</param>
     /// <param name="folder">Where it runs.</param>
     /// <param name="waitAtEnd">Whether it ends by itself, and is to be given some seconds for that.</param>
+    /// <param name="endsOthers">Whether it has processes of its own, which only it can end: then it is asked to end instead of killed.</param>
     public static ChildProcess Start(
         string program,
         IEnumerable<string> arguments,
         IReadOnlyDictionary<string, string> environment,
         string folder,
-        bool waitAtEnd = false)
+        bool waitAtEnd = false,
+        bool endsOthers = false)
     {
         var info = new ProcessStartInfo(program) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         if (File.Exists(Setpriv))
         {
             // The signal comes when the thread that forked ends: benchmarks start servers on the main thread, which lives longest.
             info.FileName = Setpriv;
-            foreach (var argument in (string[])["--pdeathsig", "KILL", program]) info.ArgumentList.Add(argument);
+            foreach (var argument in (string[])["--pdeathsig", endsOthers ? "TERM" : "KILL", program]) info.ArgumentList.Add(argument);
         }
 
         foreach (var argument in arguments) info.ArgumentList.Add(argument);
         foreach (var (name, value) in environment) info.Environment[name] = value;
         var process = Process.Start(info) ?? throw new Net.BenchmarkException($"{program} did not start.");
-        Running[process.Id] = process;
-        var child = new ChildProcess(process, waitAtEnd);
+        var child = new ChildProcess(process, waitAtEnd, endsOthers);
+        Running[process.Id] = child;
         process.OutputDataReceived += (_, line) => child.Keep(line.Data);
         process.ErrorDataReceived += (_, line) => child.Keep(line.Data);
         process.BeginOutputReadLine();
@@ -84,15 +90,7 @@ internal sealed class ChildProcess : IDisposable
     public void Kill()
     {
         Running.TryRemove(_process.Id, out _);
-        try
-        {
-            _process.Kill();
-        }
-        catch (InvalidOperationException)
-        {
-            // It has ended by itself.
-        }
-
+        End();
         _process.WaitForExit(10_000);
     }
 
@@ -109,17 +107,7 @@ internal sealed class ChildProcess : IDisposable
     /// <summary>Ends all that still run: for signals to this process.</summary>
     public static void KillAll()
     {
-        foreach (var process in Running.Values)
-        {
-            try
-            {
-                process.Kill();
-            }
-            catch (InvalidOperationException)
-            {
-                // It has ended by itself.
-            }
-        }
+        foreach (var process in Running.Values) process.End();
     }
 
     /// <summary>Whether somebody accepts connections there.</summary>
@@ -135,6 +123,26 @@ internal sealed class ChildProcess : IDisposable
         catch (SocketException)
         {
             return false;
+        }
+    }
+
+    private void End()
+    {
+        try
+        {
+            if (_process.HasExited) return;
+            if (!_endsOthers)
+            {
+                _process.Kill();
+                return;
+            }
+
+            _ = Net.Libc.kill(_process.Id, SigTerm);
+            if (!_process.WaitForExit(5_000)) _process.Kill(entireProcessTree: true);
+        }
+        catch (InvalidOperationException)
+        {
+            // It has ended by itself.
         }
     }
 

@@ -29,6 +29,8 @@ internal sealed class GridCluster : IGridServer
 
     public string ApiKey { get; } = "bench-" + Guid.NewGuid().ToString("N");
 
+    public string Token => _token ??= _silos[0].Mint(ApiKey);
+
     public string? Profile { get; private init; }
 
     public IReadOnlyList<int> Silos => [.. _silos.Where(s => !s.Killed).Select(s => s.ProcessId!.Value)];
@@ -43,13 +45,18 @@ internal sealed class GridCluster : IGridServer
         : $"silo {i}: {(s.ExitCode is { } code ? $"ended with {code.ToString(CultureInfo.InvariantCulture)}" : "runs")}\n{s.Faults}"));
 
     /// <summary>Starts the stores and the silos, and waits until all may take traffic.</summary>
-    public static GridCluster Start(Options options, int silos, params (string Name, string Value)[] settings)
+    public static GridCluster Start(Options options, int silos, params (string Name, string Value)[] settings) =>
+        Start(options, silos, GridBuild.Own, settings);
+
+    /// <summary>The same with silos of a build.</summary>
+    public static GridCluster Start(Options options, int silos, GridBuild build, params (string Name, string Value)[] settings)
     {
-        var cluster = new GridCluster(silos == 1 ? "1 silo" : $"{silos} silos") { Profile = options.Text("perf") };
+        var name = silos == 1 ? "1 silo" : $"{silos} silos";
+        var cluster = new GridCluster(build.Name ?? name) { Profile = options.Text("perf") };
         try
         {
             cluster.StartStores();
-            for (var i = 0; i < silos; i++) cluster._silos.Add(cluster.Silo(options, settings));
+            for (var i = 0; i < silos; i++) cluster._silos.Add(cluster.Silo(options, build, settings));
 
             // The first alone: it makes the schema and the first key, and nobody waits for a lock.
             cluster._silos[0].Launch();
@@ -89,7 +96,7 @@ internal sealed class GridCluster : IGridServer
     /// <param name="acknowledged">Whether its publishes are acknowledged, when stored.</param>
     /// <param name="keyed">Whether its publishes carry a key.</param>
     public GridConnection Connection(Load load, int index, string channel, bool subscribes, int size, bool acknowledged, bool keyed) =>
-        new(load, index, _token ??= _silos[0].Mint(ApiKey))
+        new(load, index, Token)
         {
             Channel = channel, Subscribes = subscribes, Size = size, Acknowledged = acknowledged, Keyed = keyed,
         };
@@ -127,7 +134,7 @@ internal sealed class GridCluster : IGridServer
         _database = _postgres.CreateDatabaseAsync().GetAwaiter().GetResult();
     }
 
-    private GridProcess Silo(Options options, (string Name, string Value)[] settings)
+    private GridProcess Silo(Options options, GridBuild build, (string Name, string Value)[] settings)
     {
         (string Name, string Value)[] own =
         [
@@ -136,7 +143,10 @@ internal sealed class GridCluster : IGridServer
             ("Grid__SiloPort", FreePort.Next().ToString(CultureInfo.InvariantCulture)),
         ];
         return new GridProcess(
-            new IPEndPoint(IPAddress.Loopback, FreePort.Next()), GridProcess.Environment(options, ApiKey, [.. own, .. settings]), _folder.Path);
+            new IPEndPoint(IPAddress.Loopback, FreePort.Next()),
+            GridProcess.Environment(options, ApiKey, [.. own, .. settings]),
+            _folder.Path,
+            build.Host);
     }
 
     private async Task<long> QueryAsync(string sql) =>

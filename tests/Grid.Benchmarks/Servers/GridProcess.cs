@@ -7,8 +7,12 @@ using Grid.Benchmarks.Net;
 
 namespace Grid.Benchmarks.Servers;
 
-/// <summary>Grid.Host of this build as one process: the embedded server, or one silo of a cluster.</summary>
-internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string, string> environment, string folder) : IDisposable
+/// <summary>Grid.Host as one process: the embedded server, or one silo of a cluster.</summary>
+/// <param name="address">Where it listens for clients.</param>
+/// <param name="environment">Its settings.</param>
+/// <param name="folder">Where it runs.</param>
+/// <param name="host">Its program; null for the one of this build.</param>
+internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string, string> environment, string folder, string? host = null) : IDisposable
 {
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(90);
 
@@ -72,7 +76,7 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>Starts the process, again on the same address and store; <see cref="WaitUntilReady"/> is the caller's.</summary>
     public void Launch()
     {
-        _process = ChildProcess.Start("dotnet", [HostPath(), "--urls", $"http://{Address}"], environment, folder);
+        _process = ChildProcess.Start("dotnet", [host ?? BuiltProgram.Find("src/Grid.Host"), "--urls", $"http://{Address}"], environment, folder);
         Killed = false;
     }
 
@@ -163,14 +167,4 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     }
 
     private ChildProcess Process => _process ?? throw new BenchmarkException("Only a server that was started here can be stopped.");
-
-    /// <summary>The host that was built with the benchmarks, in the same configuration.</summary>
-    private static string HostPath()
-    {
-        // …/tests/Grid.Benchmarks/bin/<configuration>/<framework>/
-        var output = new DirectoryInfo(AppContext.BaseDirectory);
-        var root = output.Parent!.Parent!.Parent!.Parent!.Parent!.FullName;
-        var path = Path.Combine(root, "src", "Grid.Host", "bin", output.Parent.Name, output.Name, "Grid.Host.dll");
-        return File.Exists(path) ? path : throw new BenchmarkException($"Not built: {path}");
-    }
 }

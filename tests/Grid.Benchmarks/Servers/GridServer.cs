@@ -11,14 +11,15 @@ internal sealed class GridServer : IGridServer
     private readonly GridProcess _process;
     private string? _token;
 
-    private GridServer(GridProcess process, string apiKey, string? folder)
+    private GridServer(string name, GridProcess process, string apiKey, string? folder)
     {
+        Name = name;
         _process = process;
         ApiKey = apiKey;
         _folder = folder;
     }
 
-    public string Name => "grid";
+    public string Name { get; }
 
     public IPEndPoint Address => _process.Address;
 
@@ -33,16 +34,21 @@ internal sealed class GridServer : IGridServer
 
     public string? Profile { get; private init; }
 
-    private string Token => _token ??= _process.Mint(ApiKey);
+    public string Token => _token ??= _process.Mint(ApiKey);
 
     /// <summary>Starts a server, or takes the one that the options name.</summary>
-    public static GridServer Start(Options options, params (string Name, string Value)[] settings)
+    public static GridServer Start(Options options, params (string Name, string Value)[] settings) =>
+        Start(options, GridBuild.Own, settings);
+
+    /// <summary>Starts a server of a build.</summary>
+    public static GridServer Start(Options options, GridBuild build, params (string Name, string Value)[] settings)
     {
         if (options.Text("url") is { } url)
         {
             var uri = new Uri(url);
             var address = Dns.GetHostAddresses(uri.Host, System.Net.Sockets.AddressFamily.InterNetwork)[0];
             return new GridServer(
+                "grid",
                 new GridProcess(new IPEndPoint(address, uri.Port), new Dictionary<string, string>(), Path.GetTempPath()),
                 options.Text("key") ?? throw new BenchmarkException("--url needs --key."),
                 null);
@@ -51,8 +57,8 @@ internal sealed class GridServer : IGridServer
         var folder = Directory.CreateTempSubdirectory("grid-bench-").FullName;
         var key = "bench-" + Guid.NewGuid().ToString("N");
         var environment = GridProcess.Environment(options, key, [("Grid__DataDirectory", Path.Combine(folder, "data")), .. settings]);
-        var process = new GridProcess(new IPEndPoint(IPAddress.Loopback, FreePort.Next()), environment, folder);
-        var server = new GridServer(process, key, folder) { Profile = options.Text("perf") };
+        var process = new GridProcess(new IPEndPoint(IPAddress.Loopback, FreePort.Next()), environment, folder, build.Host);
+        var server = new GridServer(build.Name ?? "grid", process, key, folder) { Profile = options.Text("perf") };
         try
         {
             server.Launch();

@@ -28,9 +28,30 @@ internal interface IServer : IDisposable
     LoadConnection Connection(Load load, int index, string channel, bool subscribes, int size, bool acknowledged);
 }
 
-/// <summary>Grid, as one process or as a cluster.</summary>
-internal interface IGridServer : IServer
+/// <summary>A server of .NET: its first seconds are spent compiling, and its garbage is collected when asked.</summary>
+internal interface IDotNetServer : IServer
 {
+    /// <summary>Its .NET processes.</summary>
+    IReadOnlyList<int> DotNetProcesses { get; }
+}
+
+/// <summary>Grid, as one process or as a cluster.</summary>
+internal interface IGridServer : IDotNetServer
+{
+    IReadOnlyList<int> IDotNetServer.DotNetProcesses => Silos;
+
+    /// <summary>A token that may do everything on every channel.</summary>
+    string Token { get; }
+
+    /// <summary>A connection whose subscription starts in the past of a channel.</summary>
+    /// <param name="load">Who is told what arrives.</param>
+    /// <param name="index">Its number.</param>
+    /// <param name="channel">Its channel.</param>
+    /// <param name="from">Where its subscription starts, in the protocol's words.</param>
+    /// <param name="subscribes">Whether it subscribes when it is open, or when it is told to.</param>
+    GridConnection Reader(Load load, int index, string channel, string from, bool subscribes) =>
+        new(load, index, Token) { Channel = channel, Subscribes = subscribes, From = from };
+
     /// <summary>The API key of the tenant used.</summary>
     string ApiKey { get; }
 

@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using Grid.Benchmarks.Net;
+using Grid.Testing;
+using Grid.Testing.Servers;
+
+namespace Grid.Benchmarks.Servers;
+
+/// <summary>ASP.NET Core SignalR (<c>tests/Grid.Benchmarks.SignalR</c>) in one process, alone or with the Redis backplane.</summary>
+internal sealed class SignalRServer : IDotNetServer
+{
+    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(60);
+
+    private readonly ChildProcess _process;
+    private readonly RedisServer? _redis;
+    private readonly int? _redisProcess;
+    private readonly IPEndPoint _address;
+
+    private SignalRServer(ChildProcess process, IPEndPoint address, RedisServer? redis, int? redisProcess)
+    {
+        (_process, _address, _redis, _redisProcess) = (process, address, redis, redisProcess);
+        Name = redis is null ? "signalr" : "signalr-redis";
+    }
+
+    public string Name { get; }
+
+    public string? Ending => _process.Ending;
+
+    public IReadOnlyList<int> DotNetProcesses => [_process.Id];
+
+    /// <summary>Starts one, and a Redis for it if it is to have the backplane.</summary>
+    public static SignalRServer Start(bool backplane)
+    {
+        var program = BuiltProgram.Find("tests/Grid.Benchmarks.SignalR");
+        var redis = backplane ? RedisServer.RunAsync().GetAwaiter().GetResult() : null;
+        SignalRServer? server = null;
+        try
+        {
+            var address = new IPEndPoint(IPAddress.Loopback, FreePort.Next());
+            string[] arguments = [program, "--urls", $"http://{address}", .. redis is null ? [] : (string[])["--redis", redis.ConnectionString]];
+            var environment = new Dictionary<string, string> { ["ASPNETCORE_ENVIRONMENT"] = "Production" };
+            var process = ChildProcess.Start("dotnet", arguments, environment, Path.GetTempPath());
+            server = new SignalRServer(process, address, redis, redis is null ? null : ProcessOf(redis));
+            var waited = Stopwatch.StartNew();
+            while (!ChildProcess.Listens(address))
+            {
+                if (process.HasExited || waited.Elapsed > StartPatience)
+                    throw new BenchmarkException("The SignalR server did not come up:\n" + process.Output);
+                Thread.Sleep(20);
+            }
+
+            Console.WriteLine($"{server.Name}: JSON hub protocol, WebSocket only, client time-out 1 h{(redis is null ? "" : "; Redis keeps nothing on disk")}");
+            return server;
+        }
+        catch
+        {
+            if (server is not null) server.Dispose();
+            else redis?.DisposeAsync().AsTask().GetAwaiter().GetResult();
+            throw;
+        }
+    }
+
+    public IPEndPoint AddressOf(int index) => _address;
+
+    public ServerUsage Usage()
+    {
+        var own = ProcessUsage.Of(_process.Id);
+        var part = new PartUsage("signalr", own.CpuSeconds, own.Rss);
+        if (_redisProcess is null) return new ServerUsage(part);
+        var redis = ProcessUsage.Of(_redisProcess);
+        return new ServerUsage(part, new PartUsage("redis", redis.CpuSeconds, redis.Rss));
+    }
+
+    public LoadConnection Connection(Load load, int index, string channel, bool subscribes, int size, bool acknowledged) =>
+        new SignalRConnection(load, index) { Channel = channel, Subscribes = subscribes, Size = size, Acknowledged = acknowledged };
+
+    public void Dispose()
+    {
+        _process.Dispose();
+        _redis?.DisposeAsync().AsTask().GetAwaiter().GetResult();
+    }
+
+    private static int ProcessOf(RedisServer redis)
+    {
+        const string Field = "process_id:";
+        var info = redis.CommandAsync("INFO", "server").GetAwaiter().GetResult();
+        var line = info.Split("\r\n").First(l => l.StartsWith(Field, StringComparison.Ordinal));
+        return int.Parse(line[Field.Length..], CultureInfo.InvariantCulture);
+    }
+}
