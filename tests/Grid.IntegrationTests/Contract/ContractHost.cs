@@ -10,6 +10,7 @@ public sealed class ContractHost : IAsyncLifetime
     public const int MaxSubscriptions = 20;
 
     private static int _count;
+    private Task<(string Channel, string Epoch)>? _trimmed;
 
     public HostProcess Process { get; } = new(new Dictionary<string, string?>
     {
@@ -25,6 +26,12 @@ public sealed class ContractHost : IAsyncLifetime
 
     public GridHttp Http { get; private set; } = null!;
 
+    /// <summary>
+    /// A channel with 60 messages, of which retention has taken at least the first three, and its epoch. Once for all tests, since
+    /// retention looks only every half minute.
+    /// </summary>
+    public Task<(string Channel, string Epoch)> Trimmed => _trimmed ??= TrimAsync();
+
     public Uri Address => Process.Address;
 
     /// <summary>A channel that no other test uses.</summary>
@@ -37,6 +44,16 @@ public sealed class ContractHost : IAsyncLifetime
     {
         await Process.StartAsync();
         Http = Process.Http();
+    }
+
+    private async Task<(string Channel, string Epoch)> TrimAsync()
+    {
+        var channel = NewChannel("tiny");
+        var epoch = "";
+        for (var i = 1; i <= 60; i++) epoch = (await Http.PublishAsync(channel, $"{i}")).Epoch;
+        using var deadline = Testing.TestDeadline.In(60);
+        await deadline.UntilAsync(async () => (await Http.HistoryAsync(channel)).Oldest > 3, () => "retention has taken something");
+        return (channel, epoch);
     }
 
     public async Task DisposeAsync()
@@ -59,6 +76,9 @@ public sealed class ContractWire(ContractHost host, string subprotocol)
     public HostProcess Process => host.Process;
 
     public GridHttp Http => host.Http;
+
+    /// <inheritdoc cref="ContractHost.Trimmed"/>
+    public Task<(string Channel, string Epoch)> Trimmed => host.Trimmed;
 
     public Uri Address => host.Address;
 
