@@ -8,7 +8,6 @@ internal static class ClientFrameReader
 {
     private const string OffsetProblem = "offset must be an integer from 0 to 2^53-1";
     private const string FromProblem = "from must be ANCHOR_NOW, ANCHOR_START, a position or last (1 to 1000)";
-    private const string PayloadProblem = "exactly one of json and binary must be given";
 
     public static Decoded<ClientFrame> Read(ReadOnlyMemory<byte> frame)
     {
@@ -36,12 +35,7 @@ internal static class ClientFrameReader
 
         // All of it is read, whatever was wrong with a part: bytes that break off are no frame.
         var result = kind == 0 || envelope.IsBroken ? null : Content(ref content, kind, id, frame);
-        if (kind == 0) envelope.Fail("the frame has no content that is known");
-        envelope.Join(in content);
-        if (envelope.IsBroken) return Decoded<ClientFrame>.None("the bytes are no frame of grid.v1.proto");
-        return envelope.Problem is { } problem || result is null
-            ? Decoded<ClientFrame>.Bad(envelope.Problem ?? "", id)
-            : Decoded<ClientFrame>.Ok(result);
+        return envelope.Outcome(in content, kind, result, id);
     }
 
     private static ClientFrame? Content(ref ProtoReader content, int kind, long? id, ReadOnlyMemory<byte> frame) => kind switch
@@ -50,7 +44,7 @@ internal static class ClientFrameReader
         ClientField.Ack => Ack(ref content),
         ClientField.Ping => Ping(ref content),
         ClientField.Subscribe => Subscribe(ref content, id),
-        ClientField.Unsubscribe => new UnsubscribeFrame { Id = id, Channel = ChannelAlone(ref content) },
+        ClientField.Unsubscribe => new UnsubscribeFrame { Id = id, Channel = content.ChannelAlone() },
         ClientField.Hello => Hello(ref content),
         ClientField.Auth => new AuthFrame { Id = id, Token = TokenAlone(ref content) },
         _ => null,
@@ -70,7 +64,7 @@ internal static class ClientFrameReader
                     channel = content.Channel();
                     break;
                 case 2 or 3:
-                    if (payload is not null) content.Fail(PayloadProblem);
+                    if (payload is not null) content.Fail(ProtoReader.PayloadProblem);
                     payload = content.Payload(frame, isBinary: content.Field == 3);
                     break;
                 case 4:
@@ -87,7 +81,7 @@ internal static class ClientFrameReader
             }
         }
         content.Require(1, ProtoReader.ChannelProblem);
-        if (payload is null) content.Fail(PayloadProblem);
+        if (payload is null) content.Fail(ProtoReader.PayloadProblem);
         return new PublishFrame
         {
             Id = id,
@@ -134,10 +128,7 @@ internal static class ClientFrameReader
 
     private static PingFrame Ping(ref ProtoReader content)
     {
-        while (content.Next())
-        {
-            // It has no fields yet; the bytes must be some all the same.
-        }
+        content.Skip();
         return PingFrame.Instance;
     }
 
@@ -182,16 +173,15 @@ internal static class ClientFrameReader
     /// <summary>The current field as a position.</summary>
     private static Position Place(ref ProtoReader content)
     {
-        const string EpochProblem = "epoch must be a string of 1 to 64 characters";
         var place = content.Message();
         var epoch = "";
         var offset = 0L;
         while (place.Next())
         {
-            if (place.Field == 1) epoch = place.Text(EpochProblem, Position.MaxEpochLength);
+            if (place.Field == 1) epoch = place.Text(ProtoReader.EpochProblem, Position.MaxEpochLength);
             else if (place.Field == 2) offset = place.Integer(OffsetProblem);
         }
-        if (epoch.Length == 0) place.Fail(EpochProblem);
+        if (epoch.Length == 0) place.Fail(ProtoReader.EpochProblem);
         content.Join(in place);
         return new Position(epoch, offset);
     }
@@ -267,17 +257,6 @@ internal static class ClientFrameReader
         if (content.Problem is not null) return;
         if (cursors.Count == WireLimits.MaxCursors) content.Fail("cursors names too many channels");
         else if (!cursors.TryAdd(channel, value)) content.Fail("cursors names a channel twice");
-    }
-
-    private static string ChannelAlone(ref ProtoReader content)
-    {
-        var channel = "";
-        while (content.Next())
-        {
-            if (content.Field == 1) channel = content.Channel();
-        }
-        content.Require(1, ProtoReader.ChannelProblem);
-        return channel;
     }
 
     private static string TokenAlone(ref ProtoReader content)

@@ -186,8 +186,48 @@ internal ref struct ProtoReader
         if (!Has(field)) Fail(problem);
     }
 
+    /// <summary>Reads to the end: of the fields that are left none is known, but the bytes must be some all the same.</summary>
+    public void Skip()
+    {
+        while (Next())
+        {
+        }
+    }
+
+    /// <summary>Reads to the end a message that is about a channel, its field 1, and nothing else that is known.</summary>
+    public string ChannelAlone()
+    {
+        var channel = "";
+        while (Next())
+        {
+            if (Field == 1) channel = Channel();
+        }
+        Require(1, ChannelProblem);
+        return channel;
+    }
+
+    /// <summary>What became of a frame, once the reader of its envelope (this) and that of its content are at their ends.</summary>
+    /// <param name="content">The content's reader.</param>
+    /// <param name="kind">The content's field; 0 for none that is known.</param>
+    /// <param name="frame">The content as far as it could be read; null when there is none, or the envelope is broken.</param>
+    /// <param name="id">The frame's number.</param>
+    public Decoded<TFrame> Outcome<TFrame>(scoped in ProtoReader content, int kind, TFrame? frame, long? id)
+        where TFrame : class
+    {
+        if (kind == 0) Fail("the frame has no content that is known");
+        Join(in content);
+        if (IsBroken) return Decoded<TFrame>.None("the bytes are no frame of grid.v1.proto");
+        return Problem is not null || frame is null ? Decoded<TFrame>.Bad(Problem ?? "", id) : Decoded<TFrame>.Ok(frame);
+    }
+
     /// <summary>What is wrong with a channel's name.</summary>
     public const string ChannelProblem = "channel must be a channel name";
+
+    /// <summary>What is wrong with an epoch.</summary>
+    public const string EpochProblem = "epoch must be a string of 1 to 64 characters";
+
+    /// <summary>What is wrong with a payload.</summary>
+    public const string PayloadProblem = "exactly one of json and binary must be given";
 
     private bool TryReadVarint(out ulong value)
     {

@@ -9,7 +9,6 @@ internal static class ServerFrameReader
 {
     private const string NumberProblem = "a number is no integer from 0 to 2^53-1";
     private const string TextProblem = "a field must be a string";
-    private const string EpochProblem = "epoch must be a string of 1 to 64 characters";
 
     /// <summary>The last moment of the year 9999, in Unix milliseconds: the latest that <see cref="DateTimeOffset"/> knows.</summary>
     private static readonly long LastMoment = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
@@ -36,12 +35,7 @@ internal static class ServerFrameReader
         }
 
         var result = kind == 0 || envelope.IsBroken ? null : Content(ref content, kind, id, frame);
-        if (kind == 0) envelope.Fail("the frame has no content that is known");
-        envelope.Join(in content);
-        if (envelope.IsBroken) return Decoded<ServerFrame>.None("the bytes are no frame of grid.v1.proto");
-        return envelope.Problem is { } problem || result is null
-            ? Decoded<ServerFrame>.Bad(envelope.Problem ?? "", id)
-            : Decoded<ServerFrame>.Ok(result);
+        return envelope.Outcome(in content, kind, result, id);
     }
 
     private static ServerFrame? Content(ref ProtoReader content, int kind, long? id, ReadOnlyMemory<byte> frame)
@@ -63,7 +57,7 @@ internal static class ServerFrameReader
                 var reason = gap.Fifth is 1 or 2 ? (GapReason)(gap.Fifth - 1) : GapReason.Dropped;
                 return new GapFrame(gap.Channel, gap.Epoch, gap.Third, gap.Fourth, reason);
             case ServerField.Unsubscribed:
-                return new UnsubscribedFrame(id, Unsubscribed(ref content));
+                return new UnsubscribedFrame(id, content.ChannelAlone());
             case ServerField.Error:
                 return Error(ref content, id);
             case ServerField.GoAway:
@@ -73,10 +67,7 @@ internal static class ServerFrameReader
             case ServerField.Authorized:
                 return Authorized(ref content, id);
             case ServerField.Pong:
-                while (content.Next())
-                {
-                    // It has no fields yet; the bytes must be some all the same.
-                }
+                content.Skip();
                 return PongFrame.Instance;
             default:
                 return null;
@@ -117,7 +108,7 @@ internal static class ServerFrameReader
             }
         }
         content.Require(1, ProtoReader.ChannelProblem);
-        if (payload is null) content.Fail("exactly one of json and binary must be given");
+        if (payload is null) content.Fail(ProtoReader.PayloadProblem);
         return new MessageFrame(channel, new Message
         {
             Offset = offset, At = at, Payload = payload ?? default, Key = key, Event = name, From = from,
@@ -139,7 +130,7 @@ internal static class ServerFrameReader
                     channel = content.Channel();
                     break;
                 case 2:
-                    epoch = content.Text(EpochProblem, Position.MaxEpochLength);
+                    epoch = content.Text(ProtoReader.EpochProblem, Position.MaxEpochLength);
                     break;
                 case 3:
                     third = content.Integer(NumberProblem);
@@ -153,19 +144,8 @@ internal static class ServerFrameReader
             }
         }
         content.Require(1, ProtoReader.ChannelProblem);
-        if (epoch.Length == 0) content.Fail(EpochProblem);
+        if (epoch.Length == 0) content.Fail(ProtoReader.EpochProblem);
         return (channel, epoch, third, fourth, fifth);
-    }
-
-    private static string Unsubscribed(ref ProtoReader content)
-    {
-        var channel = "";
-        while (content.Next())
-        {
-            if (content.Field == 1) channel = content.Channel();
-        }
-        content.Require(1, ProtoReader.ChannelProblem);
-        return channel;
     }
 
     private static ErrorFrame Error(ref ProtoReader content, long? id)

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Globalization;
 using System.Numerics;
+using System.Runtime.Versioning;
 
 namespace Grid.Server.Log;
 
@@ -38,9 +39,8 @@ internal static class WriteAheadLogTail
         // The runtime cannot lock as RocksDB does there.
         if (OperatingSystem.IsMacOS()) return null;
         var newest = new DirectoryInfo(directory).EnumerateFiles("*.log")
-            .Where(f => f.Length > 0 && long.TryParse(Path.GetFileNameWithoutExtension(f.Name), CultureInfo.InvariantCulture, out _))
-            .MaxBy(f => long.Parse(Path.GetFileNameWithoutExtension(f.Name), CultureInfo.InvariantCulture));
-        if (newest is null) return null;
+            .Where(f => f.Length > 0).MaxBy(NumberOf);
+        if (newest is null || NumberOf(newest) is null) return null;
 
         // The log of a database that is open elsewhere has an unfinished end at most moments: RocksDB's own lock says whether it is.
         using var held = TryLock(Path.Combine(directory, "LOCK"));
@@ -97,10 +97,14 @@ internal static class WriteAheadLogTail
         return BitOperations.RotateRight(crc, 15) + 0xa282ead8u == BinaryPrimitives.ReadUInt32LittleEndian(bytes);
     }
 
-    /// <summary>Takes RocksDB's lock of a database, as RocksDB does; nothing if another process has it.</summary>
+    /// <summary>The number that is a log's name; nothing for other files.</summary>
+    private static long? NumberOf(FileInfo log) =>
+        long.TryParse(Path.GetFileNameWithoutExtension(log.Name), CultureInfo.InvariantCulture, out var number) ? number : null;
+
+    /// <summary>Takes RocksDB's lock of a database, as RocksDB does; nothing if another process has it, or it may not be opened.</summary>
+    [UnsupportedOSPlatform("macos")]
     private static FileStream? TryLock(string path)
     {
-        if (OperatingSystem.IsMacOS()) return null;
         FileStream? file = null;
         try
         {
@@ -109,8 +113,9 @@ internal static class WriteAheadLogTail
             file.Lock(0, 0);
             return file;
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            // Either way RocksDB says so.
             file?.Dispose();
             return null;
         }

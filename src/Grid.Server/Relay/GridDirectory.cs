@@ -40,8 +40,7 @@ internal sealed class GridDirectory(IGrainFactory grains, ISiloRelays relays, IS
     public async Task<bool> CloseSessionAsync(string tenant, string session, CancellationToken cancellationToken = default)
     {
         var known = await Grain(tenant, session).CloseAsync(CloseCode.Revoked);
-        if (!known && Array.Exists(await Task.WhenAll(relays.LiveSilos().Select(
-            silo => Ask(silo, r => r.HoldsAsync(tenant, session, generation: 0), false))), h => h))
+        if (!known && await AnyAsync(r => r.HoldsAsync(tenant, session, generation: 0)))
         {
             // Before its socket goes: should this fail, whoever asks again finds the session as it was.
             await Grain(tenant, session).CloseUnknownAsync();
@@ -49,14 +48,17 @@ internal sealed class GridDirectory(IGrainFactory grains, ISiloRelays relays, IS
         }
 
         // Whatever the grain knew, or believed about where the socket is: none may stay.
-        var closed = await Task.WhenAll(relays.LiveSilos().Select(
-            silo => Ask(silo, r => r.FenceAsync(tenant, session, long.MaxValue, CloseCode.Revoked), false)));
-        if (known || !Array.Exists(closed, c => c)) return known;
+        var closed = await AnyAsync(r => r.FenceAsync(tenant, session, long.MaxValue, CloseCode.Revoked));
+        if (known || !closed) return known;
         await Grain(tenant, session).CloseUnknownAsync();
         return true;
     }
 
     private ISessionGrain Grain(string tenant, string session) => grains.GetGrain<ISessionGrain>($"{tenant}/{session}");
+
+    /// <summary>Asks all live silos, and tells whether one said yes.</summary>
+    private async Task<bool> AnyAsync(Func<ISiloRelay, Task<bool>> question) =>
+        Array.Exists(await Task.WhenAll(relays.LiveSilos().Select(silo => Ask(silo, question, false))), yes => yes);
 
     /// <summary>Asks a silo; one that is away holds nothing up and contributes nothing.</summary>
     private async Task<T> Ask<T>(SiloAddress silo, Func<ISiloRelay, Task<T>> question, T otherwise)

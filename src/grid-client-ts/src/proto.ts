@@ -15,8 +15,6 @@ const codes: readonly GridErrorCode[] = [
   'invalid_position', 'unavailable', 'internal',
 ];
 
-const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /**
  * The subprotocol `grid.v1.proto`: Protocol Buffers in binary messages, smaller than JSON and without base64 for bytes. It is a module
  * of its own, `@grid/client/proto`, so that those who do not use it do not load it.
@@ -202,7 +200,7 @@ function readMessage(reader: Reader): MessageFrame {
         frame.at = reader.number();
         break;
       case 4:
-        optional.data = JSON.parse(strict.decode(reader.bytes()));
+        optional.data = JSON.parse(reader.text());
         break;
       case 5:
         // A copy: the application may keep it, and what it sees must be no part of a larger buffer.

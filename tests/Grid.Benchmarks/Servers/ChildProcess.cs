@@ -110,6 +110,21 @@ internal sealed class ChildProcess : IDisposable
         foreach (var process in Running.Values) process.End();
     }
 
+    /// <summary>Waits until it accepts connections.</summary>
+    /// <param name="address">Where.</param>
+    /// <param name="patience">For how long.</param>
+    /// <param name="name">What it is called when it does not.</param>
+    /// <exception cref="Net.BenchmarkException">It ended, or took too long.</exception>
+    public void WaitUntilListening(IPEndPoint address, TimeSpan patience, string name)
+    {
+        var waited = Stopwatch.StartNew();
+        while (!Listens(address))
+        {
+            if (HasExited || waited.Elapsed > patience) throw new Net.BenchmarkException($"{name} did not come up:\n{Output}");
+            Thread.Sleep(20);
+        }
+    }
+
     /// <summary>Whether somebody accepts connections there.</summary>
     public static bool Listens(IPEndPoint address)
     {

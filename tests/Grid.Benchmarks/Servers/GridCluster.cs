@@ -20,7 +20,6 @@ internal sealed class GridCluster : IGridServer
     private PostgresServer? _postgres;
     private RedisServer? _redis;
     private string _database = "";
-    private int? _redisProcess;
     private string? _token;
 
     private GridCluster(string name) => Name = name;
@@ -77,7 +76,7 @@ internal sealed class GridCluster : IGridServer
     public ServerUsage Usage()
     {
         var silos = _silos.Where(s => !s.Killed).Select(s => ProcessUsage.Of(s.ProcessId)).ToArray();
-        var (postgres, redis) = (ProcessUsage.OfFamily(_postgres?.ProcessId), ProcessUsage.Of(_redisProcess));
+        var (postgres, redis) = (ProcessUsage.OfFamily(_postgres?.ProcessId), ProcessUsage.Of(_redis?.ProcessId));
         return new ServerUsage(
             new PartUsage("silos", silos.Sum(s => s.CpuSeconds), silos.Sum(s => s.Rss)),
             new PartUsage("postgres", postgres.CpuSeconds, postgres.Rss),
@@ -130,7 +129,6 @@ internal sealed class GridCluster : IGridServer
     {
         _postgres = PostgresServer.StartNewAsync(fsync: true).GetAwaiter().GetResult();
         _redis = RedisServer.RunAsync(appendOnly: true).GetAwaiter().GetResult();
-        _redisProcess = int.Parse(InfoAsync("server", "process_id").GetAwaiter().GetResult(), CultureInfo.InvariantCulture);
         _database = _postgres.CreateDatabaseAsync().GetAwaiter().GetResult();
     }
 

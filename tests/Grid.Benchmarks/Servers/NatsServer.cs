@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -42,7 +41,6 @@ internal sealed class NatsServer : IServer
     /// <summary>Starts one; prints its settings, since a comparison without them says nothing.</summary>
     public static NatsServer Start(bool jetStream)
     {
-        if (!File.Exists(Program)) throw new BenchmarkException($"{Program} is missing: install the package nats-server.");
         var folder = Directory.CreateTempSubdirectory("nats-bench-").FullName;
         var (port, webSocket) = (FreePort.Next(), FreePort.Next());
         var config = $$"""
@@ -58,20 +56,9 @@ internal sealed class NatsServer : IServer
         Console.WriteLine($"nats-server: {config.ReplaceLineEndings("; ").Replace(folder, "<temp>", StringComparison.Ordinal)}");
         var process = ChildProcess.Start(Program, ["-c", path], new Dictionary<string, string>(), folder);
         var server = new NatsServer(folder, process, new IPEndPoint(IPAddress.Loopback, webSocket), jetStream);
-        var waited = Stopwatch.StartNew();
-        while (!ChildProcess.Listens(server.Address))
-        {
-            if (process.HasExited || waited.Elapsed > StartPatience)
-            {
-                server.Dispose();
-                throw new BenchmarkException("nats-server did not come up:\n" + process.Output);
-            }
-
-            Thread.Sleep(20);
-        }
-
         try
         {
+            process.WaitUntilListening(server.Address, StartPatience, "nats-server");
             if (jetStream) CreateStream(port);
             return server;
         }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using Grid.Benchmarks.Net;
 using Grid.Testing;
@@ -53,19 +52,16 @@ internal sealed class NchanServer : IServer
         var process = ChildProcess.Start(
             Program, ["-p", folder, "-c", path], new Dictionary<string, string>(), folder, endsOthers: true);
         var server = new NchanServer(folder, process, address);
-        var waited = Stopwatch.StartNew();
-        while (!ChildProcess.Listens(address))
+        try
         {
-            if (process.HasExited || waited.Elapsed > StartPatience)
-            {
-                server.Dispose();
-                throw new BenchmarkException("nginx did not come up:\n" + process.Output);
-            }
-
-            Thread.Sleep(20);
+            process.WaitUntilListening(address, StartPatience, "nginx");
+            return server;
         }
-
-        return server;
+        catch
+        {
+            server.Dispose();
+            throw;
+        }
     }
 
     public IPEndPoint AddressOf(int index) => _address;

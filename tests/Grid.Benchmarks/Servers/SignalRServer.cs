@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.Net;
 using Grid.Benchmarks.Net;
 using Grid.Testing;
@@ -14,12 +12,11 @@ internal sealed class SignalRServer : IDotNetServer
 
     private readonly ChildProcess _process;
     private readonly RedisServer? _redis;
-    private readonly int? _redisProcess;
     private readonly IPEndPoint _address;
 
-    private SignalRServer(ChildProcess process, IPEndPoint address, RedisServer? redis, int? redisProcess)
+    private SignalRServer(ChildProcess process, IPEndPoint address, RedisServer? redis)
     {
-        (_process, _address, _redis, _redisProcess) = (process, address, redis, redisProcess);
+        (_process, _address, _redis) = (process, address, redis);
         Name = redis is null ? "signalr" : "signalr-redis";
     }
 
@@ -41,15 +38,8 @@ internal sealed class SignalRServer : IDotNetServer
             string[] arguments = [program, "--urls", $"http://{address}", .. redis is null ? [] : (string[])["--redis", redis.ConnectionString]];
             var environment = new Dictionary<string, string> { ["ASPNETCORE_ENVIRONMENT"] = "Production" };
             var process = ChildProcess.Start("dotnet", arguments, environment, Path.GetTempPath());
-            server = new SignalRServer(process, address, redis, redis is null ? null : ProcessOf(redis));
-            var waited = Stopwatch.StartNew();
-            while (!ChildProcess.Listens(address))
-            {
-                if (process.HasExited || waited.Elapsed > StartPatience)
-                    throw new BenchmarkException("The SignalR server did not come up:\n" + process.Output);
-                Thread.Sleep(20);
-            }
-
+            server = new SignalRServer(process, address, redis);
+            process.WaitUntilListening(address, StartPatience, "The SignalR server");
             Console.WriteLine($"{server.Name}: JSON hub protocol, WebSocket only, client time-out 1 h{(redis is null ? "" : "; Redis keeps nothing on disk")}");
             return server;
         }
@@ -67,8 +57,8 @@ internal sealed class SignalRServer : IDotNetServer
     {
         var own = ProcessUsage.Of(_process.Id);
         var part = new PartUsage("signalr", own.CpuSeconds, own.Rss);
-        if (_redisProcess is null) return new ServerUsage(part);
-        var redis = ProcessUsage.Of(_redisProcess);
+        if (_redis is null) return new ServerUsage(part);
+        var redis = ProcessUsage.Of(_redis.ProcessId);
         return new ServerUsage(part, new PartUsage("redis", redis.CpuSeconds, redis.Rss));
     }
 
@@ -79,13 +69,5 @@ internal sealed class SignalRServer : IDotNetServer
     {
         _process.Dispose();
         _redis?.DisposeAsync().AsTask().GetAwaiter().GetResult();
-    }
-
-    private static int ProcessOf(RedisServer redis)
-    {
-        const string Field = "process_id:";
-        var info = redis.CommandAsync("INFO", "server").GetAwaiter().GetResult();
-        var line = info.Split("\r\n").First(l => l.StartsWith(Field, StringComparison.Ordinal));
-        return int.Parse(line[Field.Length..], CultureInfo.InvariantCulture);
     }
 }

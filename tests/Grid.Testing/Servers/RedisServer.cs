@@ -42,6 +42,9 @@ public sealed class RedisServer : IAsyncDisposable
     /// <summary>Whether the process is running (also while it is paused).</summary>
     public bool IsRunning => _process is { HasExited: false };
 
+    /// <summary>The process; null while none runs.</summary>
+    public int? ProcessId => _process is { HasExited: false } running ? running.Id : null;
+
     /// <summary>Starts a server and waits until it answers.</summary>
     /// <param name="appendOnly">
     /// Whether it keeps an append-only file synced every second, so that a start after a kill finds what was written. Without it
