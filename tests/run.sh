@@ -62,7 +62,7 @@ run_dotnet() {
   trx=$results/$name.trx
   say "$name"
   timeout --kill-after=10 "$per_project_limit" dotnet test "$project" -c "$configuration" --no-build --results-directory "$results" \
-    --logger "console;verbosity=minimal" --logger "trx;LogFileName=$name.trx" || exit=$?
+    --logger "console;verbosity=minimal" --logger "trx;LogFileName=$name.trx" 2>&1 | tee "$results/$name.log" || exit=$?
   if [ ! -f "$trx" ]; then
     echo "$name left no results (exit code $exit)."
     failed=$((failed + 1))
@@ -94,7 +94,20 @@ run_typescript() {
   cd - > /dev/null
 }
 
+# What failed, once more and in few lines, so that it stands at the end of a long log.
+failures() {
+  local log
+  for log in "$results"/*.log; do
+    [ -f "$log" ] || continue
+    awk -v name="$(basename "$log" .log)" '
+      /^  Failed [^ ]/ || /^ *not ok / { if (!said++) print "\n== Failed in " name; lines = 25 }
+      /^(Passed|Failed)! / || /^ *ok / { lines = 0 }
+      lines-- > 0 { print }' "$log"
+  done
+}
+
 finish() {
+  [ "$failed" -eq 0 ] || failures
   if [ $((passed + failed)) -eq 0 ]; then echo "Nothing ran."; fi
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
