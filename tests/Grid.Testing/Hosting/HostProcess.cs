@@ -125,10 +125,15 @@ public sealed class HostProcess : IAsyncDisposable
             // Not the folder of the binaries: the host must not depend on where it is started.
             WorkingDirectory = Path.GetTempPath(),
         };
+
+        // Whoever started the tests in the background made them deaf to SIGINT, and children inherit that. Like "ip" below, "env"
+        // becomes the program, so the process stays the one that is started here.
+        foreach (var word in (string[])["--default-signal=INT", info.FileName]) info.ArgumentList.Add(word);
+        info.FileName = "env";
         if (_namespace is not null)
         {
-            // "ip" enters the namespace and becomes the program, so the process stays the one that is started here.
-            foreach (var word in (string[])["netns", "exec", _namespace, info.FileName]) info.ArgumentList.Add(word);
+            string[] enter = ["netns", "exec", _namespace, info.FileName];
+            for (var i = 0; i < enter.Length; i++) info.ArgumentList.Insert(i, enter[i]);
             info.FileName = "ip";
         }
 
