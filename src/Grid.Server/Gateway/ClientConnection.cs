@@ -28,7 +28,9 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private readonly GatewayServices _services;
     private readonly SocketStream _stream;
     private readonly FrameReader _reader;
-    private readonly WebSocketEncoder _encoder;
+    private readonly Form _form;
+    private readonly Compression _compression;
+    private WebSocketEncoder _encoder;
     private readonly Action _abort;
     private readonly Dictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
     private readonly Arrivals _arrivals = new();
@@ -46,12 +48,14 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     /// <summary>Where the session stood when it was taken up; null once all of it is among the subscriptions.</summary>
     private Dictionary<string, Position>? _resuming;
     private bool _peerClosed;
+    private bool _readsBytes;
 
     /// <summary>Makes the connection of an accepted socket.</summary>
     /// <param name="services">The silo's services.</param>
     /// <param name="socket">The library's socket, reading from <paramref name="stream"/>.</param>
     /// <param name="stream">The connection's stream.</param>
-    /// <param name="encoder">The codec agreed on.</param>
+    /// <param name="form">The codec agreed on.</param>
+    /// <param name="compression">What was agreed on about compression.</param>
     /// <param name="token">The token of the header or the query string, if any.</param>
     /// <param name="address">Where the client is, for the limits on bad credentials.</param>
     /// <param name="abort">Ends the transport at once; must not wait.</param>
@@ -59,7 +63,8 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         GatewayServices services,
         WebSocket socket,
         SocketStream stream,
-        WebSocketEncoder encoder,
+        Form form,
+        Compression compression,
         string? token,
         IPAddress? address,
         Action abort)
@@ -67,11 +72,13 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         _address = address;
         _services = services;
         _stream = stream;
-        _encoder = encoder;
+        _form = form;
+        _compression = compression;
+        _encoder = form.Plain;
         _presentedToken = token;
         _abort = abort;
         _reader = new FrameReader(
-            socket, encoder.Codec.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary, services.Options.MaxFrameBytes);
+            socket, form.Codec.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary, services.Options.MaxFrameBytes);
     }
 
     /// <summary>
@@ -172,6 +179,8 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
                     AnswerClose(_reader.PeerCloseCode);
                     return null;
                 case ReadOutcome.TooLarge:
+                    // What inflates past the limit is not inflated any further.
+                    _readsBytes = _compression != Compression.None;
                     Close(CloseCode.FrameTooLarge, $"Frames are limited to {_services.Options.MaxFrameBytes} bytes.");
                     return null;
                 case ReadOutcome.Violation:
@@ -230,6 +239,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             _services.Registry.LeaveHello();
             entered = false;
             _caller = caller;
+            if (_compression == Compression.Both && _services.Options.Compression.Allows(caller.Tenant)) _encoder = _form.Deflating;
             User = caller.User ?? UserName.Server;
             return await TakeUpSessionAsync(hello.Resume);
         }
@@ -288,10 +298,13 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     {
         while (!_peerClosed)
         {
-            switch (await _reader.ReadAsync(CancellationToken.None))
+            switch (_readsBytes ? ReadOutcome.Violation : await _reader.ReadAsync(CancellationToken.None))
             {
                 case ReadOutcome.Closed:
                     return;
+                case ReadOutcome.TooLarge when _compression != Compression.None:
+                    _readsBytes = true;
+                    break;
                 case ReadOutcome.Violation:
                     // The library reads no further; the bytes themselves can still be taken.
                     var rest = new byte[1024];

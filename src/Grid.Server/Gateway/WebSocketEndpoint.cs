@@ -1,4 +1,6 @@
 using Grid.Protocol;
+using Grid.Server.Hosting;
+using Grid.Server.Tenancy;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -14,7 +16,7 @@ namespace Grid.Server.Gateway;
 internal static class WebSocketEndpoint
 {
     /// <summary>One for each codec and for the whole process: consumers that share one share what it has encoded.</summary>
-    private static readonly WebSocketEncoder[] Encoders = [new(JsonWireCodec.Instance), new(ProtoWireCodec.Instance)];
+    private static readonly Form[] Forms = [new(JsonWireCodec.Instance), new(ProtoWireCodec.Instance)];
 
     /// <summary>Maps the endpoint.</summary>
     public static IEndpointConventionBuilder MapGridWebSocket(this IEndpointRouteBuilder endpoints)
@@ -64,29 +66,57 @@ internal static class WebSocketEndpoint
         }
 
         var agreed = Agree(context.WebSockets.WebSocketRequestedProtocols);
-        using var socket = await context.WebSockets.AcceptWebSocketAsync(
-            new WebSocketAcceptContext { SubProtocol = agreed?.Codec.Subprotocol });
+        var token = Token(context.Request);
+        using var socket = await context.WebSockets.AcceptWebSocketAsync(new WebSocketAcceptContext
+        {
+            SubProtocol = agreed?.Codec.Subprotocol,
+            // What makes it dangerous, secrets beside what an attacker chooses in one window, is kept apart by WebSocketEncoder.
+            DangerousEnableCompression = MayCompress(services.Options.Compression, token),
+            DisableServerContextTakeover = true,
+        });
         var stream = context.Features.Get<UpgradedStream>()!.Stream!;
         var connection = new ClientConnection(
             services,
             socket,
             stream,
-            agreed ?? Encoders[0],
-            Token(context.Request),
+            agreed ?? Forms[0],
+            CompressionOf(context.Response),
+            token,
             context.Connection.RemoteIpAddress,
             () => QueueAbort(context));
         await connection.RunAsync();
     }
 
     /// <summary>The first subprotocol known here, in the order in which the client prefers them; null for none.</summary>
-    private static WebSocketEncoder? Agree(IList<string> requested)
+    private static Form? Agree(IList<string> requested)
     {
         foreach (var name in requested)
         {
-            if (Array.Find(Encoders, e => e.Codec.Subprotocol == name) is { } encoder) return encoder;
+            if (Array.Find(Forms, f => f.Codec.Subprotocol == name) is { } form) return form;
         }
 
         return null;
+    }
+
+    /// <summary>
+    /// Whether compression may be agreed on: where a tenant has it, unless the token says that it is another's. Who the client is
+    /// turns out at hello, and then messages are compressed for those tenants alone.
+    /// </summary>
+    private static bool MayCompress(CompressionOptions options, string? token) =>
+        options.Tenants.Count > 0
+        && (token is null || !ClientTokens.TryRead(token, out _, out var tenant, out _) || options.Allows(tenant));
+
+    /// <summary>What the answer to the upgrade says of compression.</summary>
+    private static Compression CompressionOf(HttpResponse response)
+    {
+        var extensions = response.Headers.SecWebSocketExtensions.ToString();
+        if (!extensions.Contains("permessage-deflate", StringComparison.OrdinalIgnoreCase)) return Compression.None;
+
+        // A smaller window than the deflater's can't be promised: such a client gets its messages as they are.
+        return extensions.Contains("server_max_window_bits", StringComparison.OrdinalIgnoreCase)
+            && !extensions.Contains("server_max_window_bits=15", StringComparison.OrdinalIgnoreCase)
+            ? Compression.FromClient
+            : Compression.Both;
     }
 
     private static string? Token(HttpRequest request)
@@ -119,4 +149,30 @@ internal static class WebSocketEndpoint
 
         public async ValueTask<Stream> AcceptAsync() => Stream = wrap(await connect!.AcceptAsync());
     }
+}
+
+/// <summary>How a codec's frames are written, as they are and with messages deflated.</summary>
+internal sealed class Form(IWireCodec codec)
+{
+    /// <summary>The codec.</summary>
+    public IWireCodec Codec => codec;
+
+    /// <summary>Frames as they are.</summary>
+    public WebSocketEncoder Plain { get; } = new(codec);
+
+    /// <summary>Messages deflated where that makes them smaller.</summary>
+    public WebSocketEncoder Deflating { get; } = new(codec, deflates: true);
+}
+
+/// <summary>What was agreed on about compression.</summary>
+internal enum Compression
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>The client may compress; the server does not.</summary>
+    FromClient,
+
+    /// <summary>Both may.</summary>
+    Both,
 }

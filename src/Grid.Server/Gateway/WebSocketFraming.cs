@@ -32,11 +32,11 @@ internal static class WebSocketFraming
     /// <summary>An empty ping.</summary>
     public static readonly byte[] Ping = [0x80 | (byte)Opcode.Ping, 0];
 
-    /// <summary>Writes one frame.</summary>
-    public static void Write(Opcode opcode, ReadOnlySpan<byte> payload, IBufferWriter<byte> output)
+    /// <summary>Writes one frame; RFC 7692 section 6 marks one whose payload is deflated by the first reserved bit.</summary>
+    public static void Write(Opcode opcode, ReadOnlySpan<byte> payload, IBufferWriter<byte> output, bool isDeflated = false)
     {
         var header = output.GetSpan(10);
-        header[0] = (byte)(0x80 | (byte)opcode);
+        header[0] = (byte)(0x80 | (isDeflated ? 0x40 : 0) | (byte)opcode);
         int length;
         switch (payload.Length)
         {
@@ -72,8 +72,11 @@ internal static class WebSocketFraming
     }
 }
 
-/// <summary>Encodes deliveries as complete WebSocket frames of one codec.</summary>
-internal sealed class WebSocketEncoder(IWireCodec codec) : IDeliveryEncoder
+/// <summary>
+/// Encodes deliveries as complete WebSocket frames of one codec. Messages alone are deflated: other frames are small, and some carry
+/// a secret, whose length must not depend on what else is in a compressed frame.
+/// </summary>
+internal sealed class WebSocketEncoder(IWireCodec codec, bool deflates = false) : IDeliveryEncoder
 {
     [ThreadStatic]
     private static ArrayBufferWriter<byte>? _scratch;
@@ -88,7 +91,10 @@ internal sealed class WebSocketEncoder(IWireCodec codec) : IDeliveryEncoder
     {
         var scratch = Scratch();
         codec.EncodeMessage(channel.Name, message, scratch);
-        WebSocketFraming.Write(_opcode, scratch.WrittenSpan, output);
+        if (deflates && MessageDeflate.TryDeflate(scratch.WrittenSpan, out var deflated))
+            WebSocketFraming.Write(_opcode, deflated, output, isDeflated: true);
+        else
+            WebSocketFraming.Write(_opcode, scratch.WrittenSpan, output);
     }
 
     /// <inheritdoc/>

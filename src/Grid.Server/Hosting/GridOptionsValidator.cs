@@ -1,3 +1,4 @@
+using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Tenancy;
 using Microsoft.Extensions.Options;
@@ -30,6 +31,11 @@ internal sealed class GridOptionsValidator : IValidateOptions<GridOptions>
         Range(errors, "Grid:DrainSpan", options.DrainSpan, TimeSpan.Zero, TimeSpan.FromMinutes(10));
 
         Known(errors, "Grid:Metrics:Access", options.Metrics.Access);
+        foreach (var tenant in options.Compression.Tenants)
+        {
+            if (tenant != CompressionOptions.Everybody && !TenantName.IsValid(tenant))
+                errors.Add($"Grid:Compression:Tenants names '{tenant}', which is neither a tenant's name nor {CompressionOptions.Everybody}.");
+        }
 
         // The key itself is not repeated: what is printed may be logged.
         if (options.Bootstrap.ApiKey is { Length: > 0 } key && !ApiKeys.IsWellFormed(key))

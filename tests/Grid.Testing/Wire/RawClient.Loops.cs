@@ -15,6 +15,7 @@ public sealed partial class RawClient
         var uri = new UriBuilder(host) { Scheme = host.Scheme == "https" ? "wss" : "ws", Path = "/v1/ws" };
         _socket.Options.KeepAliveInterval = TimeSpan.Zero;
         if (_options.Subprotocol is { } subprotocol) _socket.Options.AddSubProtocol(subprotocol);
+        if (_options.Compression) _socket.Options.DangerousDeflateOptions = new WebSocketDeflateOptions();
         if (_options.Token is { } token && _options.TokenPlace == TokenPlace.Query) uri.Query = "token=" + Uri.EscapeDataString(token);
         if (_options.Token is { } bearer && _options.TokenPlace == TokenPlace.Header)
         {

@@ -28,6 +28,9 @@ public sealed record RawClientOptions
     /// <summary>The subprotocol to offer; null for none. Default: <see cref="Subprotocols.Default"/>.</summary>
     public string? Subprotocol { get; init; } = Subprotocols.Default;
 
+    /// <summary>Whether the socket offers to compress (permessage-deflate).</summary>
+    public bool Compression { get; init; }
+
     /// <summary>The socket's receive buffer in bytes (SO_RCVBUF); null for the system's. Small makes a slow consumer be slow early.</summary>
     public int? ReceiveBufferBytes { get; init; }
 

@@ -9,7 +9,8 @@ namespace Grid.Testing.Wire;
 /// <param name="Opcode">0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong.</param>
 /// <param name="Final">Whether it ends its message.</param>
 /// <param name="Payload">Its payload.</param>
-public sealed record WireFrame(int Opcode, bool Final, byte[] Payload)
+/// <param name="Reserved">Its three reserved bits, 0 to 7; 4 for a payload that is deflated.</param>
+public sealed record WireFrame(int Opcode, bool Final, byte[] Payload, int Reserved = 0)
 {
     /// <summary>The payload as text.</summary>
     public string Text => Encoding.UTF8.GetString(Payload);
@@ -55,7 +56,7 @@ public sealed class RawSocket : IDisposable
     }
 
     /// <summary>Opens a connection and upgrades it.</summary>
-    public static async Task<RawSocket> UpgradeAsync(Uri host, string? token, string? subprotocol = Subprotocols.Json, TimeSpan? timeout = null)
+    public static async Task<RawSocket> UpgradeAsync(Uri host, string? token, string? subprotocol = Subprotocols.Json, TimeSpan? timeout = null, string? extensions = null)
     {
         ArgumentNullException.ThrowIfNull(host);
         var socket = await ConnectAsync(host, timeout).ConfigureAwait(false);
@@ -63,6 +64,7 @@ public sealed class RawSocket : IDisposable
         var request = $"GET /v1/ws HTTP/1.1\r\nHost: {host.Authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             + $"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
             + (subprotocol is null ? "" : $"Sec-WebSocket-Protocol: {subprotocol}\r\n")
+            + (extensions is null ? "" : $"Sec-WebSocket-Extensions: {extensions}\r\n")
             + (token is null ? "" : $"Authorization: Bearer {token}\r\n") + "\r\n";
         await socket.SendBytesAsync(Encoding.ASCII.GetBytes(request)).ConfigureAwait(false);
         await socket.ReadHeadAsync().ConfigureAwait(false);
@@ -166,7 +168,7 @@ public sealed class RawSocket : IDisposable
 
             var payload = new byte[length];
             await _stream.ReadExactlyAsync(payload, deadline.Token).ConfigureAwait(false);
-            return new WireFrame(head[0] & 15, (head[0] & 0x80) != 0, payload);
+            return new WireFrame(head[0] & 15, (head[0] & 0x80) != 0, payload, (head[0] >> 4) & 7);
         }
         catch (Exception e) when (e is EndOfStreamException or IOException or SocketException)
         {

@@ -12,7 +12,7 @@ namespace Grid.UnitTests.Simulation;
 [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "The connection that reads from it disposes of it.")]
 internal sealed class SimSocket
 {
-    private static readonly WebSocketEncoder Encoder = new(JsonWireCodec.Instance);
+    private static readonly Form Json = new(JsonWireCodec.Instance);
     private readonly SimScheduler _scheduler;
     private readonly SimNode _client;
     private readonly ServerEnd _server;
@@ -29,7 +29,8 @@ internal sealed class SimSocket
         var stream = new SocketStream(
             new Pipe(_server), inner => new OutboundBuffer(inner, silo.Gateway.Options.MaxOutboundBytes, _server.Break));
         silo.Opening.Add(this);
-        Connection = new ClientConnection(silo.Gateway, _server, stream, Encoder, null, null, () => silo.Post(_ => _server.Break(), null));
+        Connection = new ClientConnection(
+            silo.Gateway, _server, stream, Json, Compression.None, null, null, () => silo.Post(_ => _server.Break(), null));
     }
 
     public SimSilo Silo { get; }
