@@ -38,14 +38,17 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
+for commit in "$a" "$b"; do
+  [ "$commit" = . ] && continue
+  git -C "$root" rev-parse --verify --quiet "$commit^{commit}" > /dev/null || { echo "'$commit' is no commit." >&2; exit 64; }
+done
+
 # build SIDE COMMIT: leaves the path of its server in $host.
 build() {
   local tree=$root
   if [ "$2" != . ]; then
-    local commit
-    commit=$(git -C "$root" rev-parse --verify --quiet "$2^{commit}") || { echo "'$2' is no commit." >&2; exit 64; }
     tree=$work/$1
-    git -C "$root" worktree add --quiet --detach "$tree" "$commit"
+    git -C "$root" worktree add --quiet --detach "$tree" "$2^{commit}"
   fi
   echo "$1: $(if [ "$2" = . ]; then echo "the working tree, on $(git -C "$root" log -1 --format='%h %s')"; else git -C "$tree" log -1 --format='%h %s'; fi)"
   quietly dotnet build "$tree/src/Grid.Host" -c Release -v quiet -p:UseSharedCompilation=false

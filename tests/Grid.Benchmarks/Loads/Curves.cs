@@ -26,6 +26,9 @@ internal sealed class Curves
         (_options, _summary) = (options, summary);
         (_time, _warmUp) = (options.Seconds("seconds", 3), options.Seconds("warmup", 1));
         (_pairs, _size) = (options.Int("pairs", 1), options.Int("size", 128));
+
+        // The first curve refuses what nobody asked for, and these may be the next one's.
+        foreach (var name in (string[])["over", "points", "most", "window", "subscribers", "peer", "silos", "embedded"]) options.Has(name);
     }
 
     /// <summary>The verb <c>curve</c>.</summary>

@@ -7,7 +7,7 @@ namespace Grid.Benchmarks.Loads;
 /// <summary>Fills channels with messages by HTTP batches: a connection for each of some channels at a time, a batch under way on each.</summary>
 internal sealed class Filler : Load
 {
-    private const int Batch = 500;
+    private const int MaxBatch = 500;
     private const int AtOnce = 50;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(20);
 
@@ -18,7 +18,7 @@ internal sealed class Filler : Load
 
     private Filler(EventLoop loop) => _loop = loop;
 
-    /// <summary>Adds to each channel until it has so many messages more; the last batch may be over by less than its size.</summary>
+    /// <summary>Adds to each channel until it has so many messages more; or a few more, since all batches are of one length.</summary>
     /// <param name="loop">The loop.</param>
     /// <param name="server">The server.</param>
     /// <param name="channels">The channels' names.</param>
@@ -29,9 +29,10 @@ internal sealed class Filler : Load
     {
         var filler = new Filler(loop);
 
-        // A request has at most 8 MiB.
-        var batch = Math.Min(Math.Min(Batch, perChannel), 4_000_000 / (size + 16));
-        var requests = (perChannel + batch - 1) / batch;
+        // A request has at most 8 MiB; batches of one length for all come closest to what is wanted.
+        var most = Math.Min(MaxBatch, 4_000_000 / (size + 16));
+        var requests = (perChannel + most - 1) / most;
+        var batch = (perChannel + requests - 1) / requests;
         for (var i = 0; i < channels.Count; i++)
         {
             var connection = new HttpConnection(filler, i, server.ApiKey) { Channel = channels[i], Size = size, Batch = batch };

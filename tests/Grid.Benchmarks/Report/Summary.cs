@@ -24,7 +24,7 @@ internal sealed class Summary
     public bool Failed { get; private set; }
 
     /// <summary>Notes what is missing from the tables, and why.</summary>
-    public void Fail(string reason, bool isFailure)
+    public void Miss(string reason, bool isFailure)
     {
         Failed |= isFailure;
         _missing.Add(reason);

@@ -19,7 +19,8 @@ internal sealed class Svg
     private const int BarLeft = 150;
     private const int BarSpace = 560;
     private const int BarHeight = 16;
-    private const int PanelWidth = 300;
+    private const int PanelWidth = 460;
+    private const int Columns = 2;
     private const int PanelHeight = 210;
     private static readonly string[] Colors = ["#1668c7", "#d9730d", "#2b8a3e", "#ae3ec9", "#c92a2a", "#5c677d", "#0b7285"];
 
@@ -70,11 +71,11 @@ internal sealed class Svg
         {
             var lines = series.Select(s => curve.PointsOf(s).Select(p => (p.X, Y: value(p.Figure) ?? double.NaN)).Where(p => p.Y > 0).ToArray()).ToArray();
             if (!Array.Exists(lines, l => l.Length > 0)) continue;
-            DrawPanel(10 + (at % 3 * (PanelWidth + 15)), top + (at / 3 * (PanelHeight + 30)), name, curve.Axis, lines);
+            DrawPanel(10 + (at % Columns * (PanelWidth + 15)), top + (at / Columns * (PanelHeight + 30)), name, curve.Axis, lines);
             at++;
         }
 
-        _y = top + ((at + 2) / 3 * (PanelHeight + 30));
+        _y = top + ((at + Columns - 1) / Columns * (PanelHeight + 30));
     }
 
     private void DrawPanel(int left, int top, string name, string axis, (double X, double Y)[][] lines)
