@@ -36,6 +36,9 @@ internal static class HostRunner
             // What goes wrong at the start is said once, in plain words, below; not a second time with a stack trace.
             foreach (var category in (string[])["Microsoft.Extensions.Hosting.Internal.Host", "Microsoft.AspNetCore.Server.Kestrel"])
                 builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
+
+            // Its lines are below the level that is logged; while it may log at all it keeps an activity and a scope for each socket.
+            builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);
 

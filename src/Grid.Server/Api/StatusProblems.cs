@@ -1,6 +1,8 @@
+using Grid.Server.Gateway;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace Grid.Server.Api;
 
@@ -17,14 +19,20 @@ internal sealed class StatusProblems : IStartupFilter
         next(app);
     };
 
-    private static async Task FillAsync(HttpContext context, RequestDelegate next)
+    private static Task FillAsync(HttpContext context, RequestDelegate next)
     {
-        if (!context.Request.Path.StartsWithSegments("/v1"))
-        {
-            await next(context);
-            return;
-        }
+        // A socket is one request as long as it lives: nothing of this should wait for its end, and what refuses one says why itself.
+        var path = context.Request.Path;
+        return path.StartsWithSegments("/v1") && !(path == WebSocketEndpoint.Path && IsUpgrade(context))
+            ? FillBareAsync(context, next) : next(context);
+    }
 
+    private static bool IsUpgrade(HttpContext context) =>
+        context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
+        || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };
+
+    private static async Task FillBareAsync(HttpContext context, RequestDelegate next)
+    {
         await next(context);
         var response = context.Response;
         if (response.HasStarted || response.ContentType is not null || response.ContentLength > 0) return;

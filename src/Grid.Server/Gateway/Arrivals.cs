@@ -6,34 +6,34 @@ namespace Grid.Server.Gateway;
 /// A connection's subscriptions that were made or moved and are not stored yet: nothing is delivered to them, and what a client asks
 /// next of the same channel waits for them.
 /// </summary>
-internal sealed class Arrivals
+/// <param name="gate">What guards them.</param>
+internal sealed class Arrivals(object gate)
 {
-    private readonly Lock _gate = new();
     private List<(Subscription Subscription, bool IsNew, TaskCompletionSource Settled)>? _arriving;
 
     /// <summary>How many of them are of channels that the session does not have yet.</summary>
     public int CountNew
     {
-        get { lock (_gate) return _arriving?.Count(a => a.IsNew) ?? 0; }
+        get { lock (gate) return _arriving?.Count(a => a.IsNew) ?? 0; }
     }
 
     /// <summary>All of them.</summary>
     public Subscription[] All
     {
-        get { lock (_gate) return _arriving is null ? [] : [.. _arriving.Select(a => a.Subscription)]; }
+        get { lock (gate) return _arriving is null ? [] : [.. _arriving.Select(a => a.Subscription)]; }
     }
 
     /// <summary>One is on its way into the session.</summary>
     public void Add(Subscription subscription, bool isNew)
     {
-        lock (_gate)
+        lock (gate)
             (_arriving ??= []).Add((subscription, isNew, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)));
     }
 
     /// <summary>It is stored, or could not be.</summary>
     public void Remove(Subscription subscription)
     {
-        lock (_gate)
+        lock (gate)
         {
             var at = _arriving!.FindIndex(a => a.Subscription == subscription);
             _arriving[at].Settled.SetResult();
@@ -52,7 +52,7 @@ internal sealed class Arrivals
 
     private Task? Find(string? channel)
     {
-        lock (_gate)
+        lock (gate)
         {
             if (_arriving is null) return null;
             foreach (var (subscription, _, settled) in _arriving)

@@ -15,7 +15,8 @@ internal sealed partial class ClientConnection
     private const int SessionIdBytes = 16;
     private const int KeptLanes = 64;
 
-    private readonly Dictionary<string, PublishLane> _lanes = new(StringComparer.Ordinal);
+    /// <summary>Null until the first publish: most connections only listen.</summary>
+    private Dictionary<string, PublishLane>? _lanes;
     private long _publishBytes;
     private TaskCompletionSource? _publishRoom;
 
@@ -151,7 +152,7 @@ internal sealed partial class ClientConnection
             return start;
         });
         if (follows is GapFrame) subscription!.AnnouncedFrom(cursor);
-        lock (_subscriptions) _subscriptions[channel] = subscription!;
+        lock (_subscriptions) _subscriptions[subscription!.Id.Name] = subscription;
         return (new SubscriptionState(channel, head.Epoch, head.Head, subscription!.Cursor.Offset), follows, subscription);
     }
 
@@ -212,7 +213,7 @@ internal sealed partial class ClientConnection
             lock (_subscriptions)
             {
                 _arrivals.Remove(subscription);
-                if (stored) _subscriptions[frame.Channel] = subscription;
+                if (stored) _subscriptions[subscription.Id.Name] = subscription;
             }
 
             if (!stored)
@@ -337,6 +338,7 @@ internal sealed partial class ClientConnection
 
     private PublishLane Lane(string channel)
     {
+        _lanes ??= new Dictionary<string, PublishLane>(StringComparer.Ordinal);
         if (_lanes.TryGetValue(channel, out var lane)) return lane;
         if (_lanes.Count >= KeptLanes)
         {

@@ -33,7 +33,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     private WebSocketEncoder _encoder;
     private readonly Action _abort;
     private readonly Dictionary<string, Subscription> _subscriptions = new(StringComparer.Ordinal);
-    private readonly Arrivals _arrivals = new();
+    private readonly Arrivals _arrivals;
     private Caller _caller = null!;
     private SessionLink? _link;
     private CatchUpPump? _catchUp;
@@ -77,6 +77,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         _encoder = form.Plain;
         _presentedToken = token;
         _abort = abort;
+        _arrivals = new Arrivals(_subscriptions);
         _reader = new FrameReader(
             socket, form.Codec.IsText ? WebSocketMessageType.Text : WebSocketMessageType.Binary, services.Options.MaxFrameBytes);
     }

@@ -22,7 +22,7 @@ internal sealed partial class SessionLink(
     /// <summary>The most changes that wait or are on their way; past it the client is not read from.</summary>
     private const int MaxPending = 256;
 
-    private readonly Lock _gate = new();
+    /// <summary>The changes that wait, and what guards all of this.</summary>
     private readonly List<LinkChange> _changes = [];
     private bool _checkpoint;
     private bool _detach;
@@ -34,7 +34,7 @@ internal sealed partial class SessionLink(
     /// <summary>Sends a change of subscriptions.</summary>
     public void Change(LinkChange change)
     {
-        lock (_gate)
+        lock (_changes)
         {
             _changes.Add(change);
             _pending++;
@@ -47,7 +47,7 @@ internal sealed partial class SessionLink(
     public async ValueTask WaitForRoomAsync()
     {
         Task room;
-        lock (_gate)
+        lock (_changes)
         {
             if (_pending < MaxPending) return;
             _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -60,7 +60,7 @@ internal sealed partial class SessionLink(
     /// <summary>Reports the cursors.</summary>
     public void Checkpoint()
     {
-        lock (_gate)
+        lock (_changes)
         {
             // After the last report another would make the session look as if it had its socket still.
             if (_detached is not null) return;
@@ -74,7 +74,7 @@ internal sealed partial class SessionLink(
     public Task DetachAsync()
     {
         Task detached;
-        lock (_gate)
+        lock (_changes)
         {
             _detach = true;
             _detached ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -87,7 +87,7 @@ internal sealed partial class SessionLink(
 
     private void Run()
     {
-        lock (_gate)
+        lock (_changes)
         {
             if (_busy) return;
             _busy = true;
@@ -102,7 +102,7 @@ internal sealed partial class SessionLink(
         {
             LinkChange[] changes;
             bool detach;
-            lock (_gate)
+            lock (_changes)
             {
                 changes = [.. _changes];
                 _changes.Clear();
@@ -128,7 +128,7 @@ internal sealed partial class SessionLink(
 
     private void MakeRoom(int answered)
     {
-        lock (_gate)
+        lock (_changes)
         {
             _pending -= answered;
             if (_pending > MaxPending / 2) return;

@@ -5,14 +5,13 @@ namespace Grid.Server.Gateway;
 /// outbound buffer, so that it never mixes with frames being written; its close frames are dropped, since the connection writes its
 /// own with the contract's codes.
 /// </summary>
-internal sealed class SocketStream(Stream inner, Func<Stream, OutboundBuffer> makeOutbound) : Stream
+internal sealed class SocketStream(Stream inner, OutboundBuffer outbound) : Stream
 {
     private const int CloseOpcode = 8;
-    private readonly OutboundBuffer _outbound = makeOutbound(inner);
     private long _lastReceived = Environment.TickCount64;
 
     /// <summary>Where the connection's frames go.</summary>
-    public OutboundBuffer Outbound => _outbound;
+    public OutboundBuffer Outbound => outbound;
 
     /// <summary>When bytes were last received, by <see cref="Environment.TickCount64"/>.</summary>
     public long LastReceived => Volatile.Read(ref _lastReceived);
@@ -43,10 +42,10 @@ internal sealed class SocketStream(Stream inner, Func<Stream, OutboundBuffer> ma
         if (buffer.Length == 0 || (buffer.Span[0] & 0x0F) == CloseOpcode) return ValueTask.CompletedTask;
 
         // The library writes each frame in one call, and reuses its buffer afterwards.
-        _outbound.Write(buffer.ToArray());
+        outbound.Write(buffer.ToArray());
 
         // It answers pings inside its read, unseen by the read loop: a peer that pings and reads no answers is not read from either.
-        return new ValueTask(_outbound.WaitForRoomAsync());
+        return new ValueTask(outbound.WaitForRoomAsync());
     }
 
     public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;

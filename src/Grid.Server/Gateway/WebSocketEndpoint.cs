@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Grid.Server.Gateway;
@@ -18,27 +19,27 @@ internal static class WebSocketEndpoint
     /// <summary>One for each codec and for the whole process: consumers that share one share what it has encoded.</summary>
     private static readonly Form[] Forms = [new(JsonWireCodec.Instance), new(ProtoWireCodec.Instance)];
 
+    /// <summary>Where it is.</summary>
+    public const string Path = "/v1/ws";
+
     /// <summary>Maps the endpoint.</summary>
     public static IEndpointConventionBuilder MapGridWebSocket(this IEndpointRouteBuilder endpoints)
     {
+        // The application's services, not the request's: those would be made for each socket, and kept as long as it.
+        var services = endpoints.ServiceProvider;
         var pipeline = endpoints.CreateApplicationBuilder();
-        pipeline.Use(OwnTheStream);
+        pipeline.Use((context, next) => OwnTheStream(context, services.GetRequiredService<GatewayServices>(), next));
         pipeline.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.Zero });
-        pipeline.Run(AcceptAsync);
+        pipeline.Run(context => AcceptAsync(context, services.GetRequiredService<GatewayServices>()));
 
         // The credential may come in the first frame only, and the gateway checks it: an application's fallback policy must not
         // turn the socket away before.
-        return endpoints.MapGet("/v1/ws", pipeline.Build()).AllowAnonymous().ExcludeFromDescription();
+        return endpoints.MapGet(Path, pipeline.Build()).AllowAnonymous().ExcludeFromDescription();
     }
 
-    private static Task OwnTheStream(HttpContext context, RequestDelegate next)
+    private static Task OwnTheStream(HttpContext context, GatewayServices services, RequestDelegate next)
     {
-        var options = context.RequestServices.GetRequiredService<GatewayServices>().Options;
-        var wrapper = new UpgradedStream(
-            context.Features.Get<IHttpUpgradeFeature>(),
-            context.Features.Get<IHttpExtendedConnectFeature>(),
-            inner => new SocketStream(
-                inner, stream => new OutboundBuffer(stream, options.MaxOutboundBytes, () => QueueAbort(context))));
+        var wrapper = new UpgradedStream(context, services.Options.MaxOutboundBytes);
         context.Features.Set(wrapper);
         context.Features.Set<IHttpUpgradeFeature>(wrapper);
         if (wrapper.HasConnect) context.Features.Set<IHttpExtendedConnectFeature>(wrapper);
@@ -48,9 +49,8 @@ internal static class WebSocketEndpoint
         return next(context);
     }
 
-    private static async Task AcceptAsync(HttpContext context)
+    private static async Task AcceptAsync(HttpContext context, GatewayServices services)
     {
-        var services = context.RequestServices.GetRequiredService<GatewayServices>();
         if (!context.WebSockets.IsWebSocketRequest)
         {
             context.Response.StatusCode = StatusCodes.Status426UpgradeRequired;
@@ -74,16 +74,16 @@ internal static class WebSocketEndpoint
             DangerousEnableCompression = MayCompress(services.Options.Compression, token),
             DisableServerContextTakeover = true,
         });
-        var stream = context.Features.Get<UpgradedStream>()!.Stream!;
+        var upgraded = context.Features.Get<UpgradedStream>()!;
         var connection = new ClientConnection(
             services,
             socket,
-            stream,
+            upgraded.Stream!,
             agreed ?? Forms[0],
             CompressionOf(context.Response),
             token,
             context.Connection.RemoteIpAddress,
-            () => QueueAbort(context));
+            upgraded.Abort);
         await connection.RunAsync();
     }
 
@@ -123,31 +123,54 @@ internal static class WebSocketEndpoint
     {
         const string Scheme = "Bearer ";
         var header = request.Headers.Authorization.ToString();
-        return header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) ? header[Scheme.Length..].Trim() : request.Query["token"];
+        if (header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return header[Scheme.Length..].Trim();
+
+        // Read in place: what the request keeps of a parsed query lives as long as the socket.
+        foreach (var pair in new QueryStringEnumerable(request.QueryString.Value))
+        {
+            if (pair.EncodedName.Span.SequenceEqual("token")) return pair.DecodeValue().ToString();
+        }
+
+        return null;
     }
 
-    // Not inline: what an abort cancels may run on the thread that delivers to others.
-    private static void QueueAbort(HttpContext context) =>
-        ThreadPool.UnsafeQueueUserWorkItem(static c => c.Abort(), context, preferLocal: false);
-
     /// <summary>Hands the framework our stream where it would get the transport's.</summary>
-    private sealed class UpgradedStream(
-        IHttpUpgradeFeature? upgrade, IHttpExtendedConnectFeature? connect, Func<Stream, SocketStream> wrap)
-        : IHttpUpgradeFeature, IHttpExtendedConnectFeature
+    private sealed class UpgradedStream : IHttpUpgradeFeature, IHttpExtendedConnectFeature
     {
+        private readonly HttpContext _context;
+        private readonly int _maxOutboundBytes;
+        private readonly IHttpUpgradeFeature? _upgrade;
+        private readonly IHttpExtendedConnectFeature? _connect;
+
+        public UpgradedStream(HttpContext context, int maxOutboundBytes)
+        {
+            (_context, _maxOutboundBytes) = (context, maxOutboundBytes);
+            _upgrade = context.Features.Get<IHttpUpgradeFeature>();
+            _connect = context.Features.Get<IHttpExtendedConnectFeature>();
+            Abort = QueueAbort;
+        }
+
+        /// <summary>Ends the transport; does not wait.</summary>
+        public Action Abort { get; }
+
         public SocketStream? Stream { get; private set; }
 
-        public bool HasConnect => connect is not null;
+        public bool HasConnect => _connect is not null;
 
-        public bool IsUpgradableRequest => upgrade?.IsUpgradableRequest ?? false;
+        public bool IsUpgradableRequest => _upgrade?.IsUpgradableRequest ?? false;
 
-        public bool IsExtendedConnect => connect?.IsExtendedConnect ?? false;
+        public bool IsExtendedConnect => _connect?.IsExtendedConnect ?? false;
 
-        public string? Protocol => connect?.Protocol;
+        public string? Protocol => _connect?.Protocol;
 
-        public async Task<Stream> UpgradeAsync() => Stream = wrap(await upgrade!.UpgradeAsync());
+        public async Task<Stream> UpgradeAsync() => Wrap(await _upgrade!.UpgradeAsync());
 
-        public async ValueTask<Stream> AcceptAsync() => Stream = wrap(await connect!.AcceptAsync());
+        public async ValueTask<Stream> AcceptAsync() => Wrap(await _connect!.AcceptAsync());
+
+        private SocketStream Wrap(Stream inner) => Stream = new SocketStream(inner, new OutboundBuffer(inner, _maxOutboundBytes, Abort));
+
+        // Not inline: what an abort cancels may run on the thread that delivers to others.
+        private void QueueAbort() => ThreadPool.UnsafeQueueUserWorkItem(static c => c.Abort(), _context, preferLocal: false);
     }
 }
 

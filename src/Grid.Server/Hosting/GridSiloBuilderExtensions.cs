@@ -20,7 +20,10 @@ namespace Grid.Server.Hosting;
 public static class GridSiloBuilderExtensions
 {
     /// <summary>Session grains are called rarely and hold little: their activations go soon, while their sockets stay.</summary>
-    private static readonly TimeSpan SessionCollectionAge = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan SessionCollectionAge = TimeSpan.FromMinutes(1);
+
+    /// <summary>How often activations that are due to go are looked for; shorter than the shortest age.</summary>
+    private static readonly TimeSpan CollectionQuantum = TimeSpan.FromSeconds(15);
 
     /// <summary>What a stop may take beyond the span of its drain.</summary>
     internal static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
@@ -93,7 +96,11 @@ public static class GridSiloBuilderExtensions
         // Sessions.
         services.AddSingleton<SessionMetrics>();
         services.AddHostedService<SessionSweeper>();
-        silo.Configure<GrainCollectionOptions>(o => o.ClassSpecificCollectionAge[typeof(SessionGrain).FullName!] = SessionCollectionAge);
+        silo.Configure<GrainCollectionOptions>(o =>
+        {
+            o.CollectionQuantum = CollectionQuantum;
+            o.ClassSpecificCollectionAge[typeof(SessionGrain).FullName!] = SessionCollectionAge;
+        });
 
         // Gateway and API.
         services.AddSingleton<GatewayMetrics>();

@@ -34,8 +34,8 @@ public sealed class Capabilities
     /// <summary>The most patterns of one credential.</summary>
     public const int MaxPatterns = 200;
 
-    private readonly Dictionary<string, Capability> _exact = new(StringComparer.Ordinal);
-    private readonly List<(string Prefix, Capability Granted)> _prefixes = [];
+    // A list to look through: nearly all have few, and each connection holds one.
+    private readonly KeyValuePair<string, Capability>[] _grants;
 
     /// <summary>Everything on every channel: what the bootstrap key has.</summary>
     public static Capabilities Everything { get; } = new([new("*", Capability.All)]);
@@ -45,26 +45,24 @@ public sealed class Capabilities
     public Capabilities(IReadOnlyCollection<KeyValuePair<string, Capability>> grants)
     {
         if (grants.Count > MaxPatterns) throw new ArgumentException($"At most {MaxPatterns} channel patterns are allowed.", nameof(grants));
-        foreach (var (pattern, granted) in grants)
+        foreach (var (pattern, _) in grants)
         {
             if (!ChannelName.IsValidPattern(pattern)) throw new ArgumentException($"'{pattern}' is no channel name or prefix.", nameof(grants));
-            if (pattern.EndsWith('*')) _prefixes.Add((pattern[..^1], granted));
-            else _exact[pattern] = granted;
         }
 
-        Grants = [.. grants];
+        _grants = [.. grants];
     }
 
     /// <summary>The grants as they were given.</summary>
-    public IReadOnlyList<KeyValuePair<string, Capability>> Grants { get; }
+    public IReadOnlyList<KeyValuePair<string, Capability>> Grants => _grants;
 
     /// <summary>Whether all of <paramref name="wanted"/> is granted on <paramref name="channel"/>.</summary>
     public bool Allows(string channel, Capability wanted)
     {
-        var granted = _exact.GetValueOrDefault(channel);
-        foreach (var (prefix, here) in _prefixes)
+        var granted = Capability.None;
+        foreach (var (pattern, here) in _grants)
         {
-            if (channel.StartsWith(prefix, StringComparison.Ordinal)) granted |= here;
+            if (IsPrefix(pattern) ? channel.AsSpan().StartsWith(pattern.AsSpan(0, pattern.Length - 1)) : channel == pattern) granted |= here;
         }
 
         return (granted & wanted) == wanted;
@@ -75,11 +73,11 @@ public sealed class Capabilities
     {
         foreach (var (pattern, wanted) in other.Grants)
         {
-            var probe = pattern.EndsWith('*') ? pattern[..^1] : pattern;
-            var granted = pattern.EndsWith('*') ? Capability.None : _exact.GetValueOrDefault(probe);
-            foreach (var (prefix, here) in _prefixes)
+            var granted = Capability.None;
+            foreach (var (known, here) in _grants)
             {
-                if (probe.StartsWith(prefix, StringComparison.Ordinal)) granted |= here;
+                // What a prefix begins with covers the prefixes that begin with it, and the names.
+                if (IsPrefix(known) ? pattern.AsSpan().StartsWith(known.AsSpan(0, known.Length - 1)) : pattern == known) granted |= here;
             }
 
             if ((granted & wanted) != wanted) return false;
@@ -87,4 +85,6 @@ public sealed class Capabilities
 
         return true;
     }
+
+    private static bool IsPrefix(string pattern) => pattern.EndsWith('*');
 }

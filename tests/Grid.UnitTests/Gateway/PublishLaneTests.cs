@@ -33,7 +33,7 @@ public sealed class PublishLaneTests : IDisposable
             Grains.Of(_grain), new NamespacePolicies(options), new PublishMetrics(_recorded.Meters), _time, NullLogger<ChannelPublisher>.Instance);
         var services = new GatewayServices(
             null!, null!, publisher, null!, null!, null!, null!, null!, null!, null!, null!, null!, options, _time, NullLoggerFactory.Instance);
-        _stream = new SocketStream(_sent, inner => new OutboundBuffer(inner, options.Value.MaxOutboundBytes, () => { }));
+        _stream = new SocketStream(_sent, new OutboundBuffer(_sent, options.Value.MaxOutboundBytes, () => { }));
         var connection = new ClientConnection(services, _socket, _stream, new Form(JsonWireCodec.Instance), Compression.None, null, null, () => { });
         _lane = new PublishLane(connection, Channel, publisher, "ana", holds: true, _time);
     }

@@ -26,8 +26,8 @@ internal sealed class SimSocket
     {
         (_scheduler, _client, _pace, Silo) = (silo.Scheduler, client, pace, silo);
         _server = new ServerEnd(this, window);
-        var stream = new SocketStream(
-            new Pipe(_server), inner => new OutboundBuffer(inner, silo.Gateway.Options.MaxOutboundBytes, _server.Break));
+        var pipe = new Pipe(_server);
+        var stream = new SocketStream(pipe, new OutboundBuffer(pipe, silo.Gateway.Options.MaxOutboundBytes, _server.Break));
         silo.Opening.Add(this);
         Connection = new ClientConnection(
             silo.Gateway, _server, stream, Json, Compression.None, null, null, () => silo.Post(_ => _server.Break(), null));
