@@ -17,7 +17,8 @@ internal static class All
         string[] steps =
         [
             "fanout --window 1,8,64" + Known(Peers.Nats, Peers.JetStream, Peers.SignalR, Peers.SignalRWithRedis, Peers.Nchan),
-            "rooms" + Known(Peers.Nats, Peers.SignalR, Peers.SignalRWithRedis, Peers.Nchan),
+            // Not nchan: it loses messages when 500 rooms publish as fast as they can, and the closed loop then stands still.
+            "rooms" + Known(Peers.Nats, Peers.SignalR, Peers.SignalRWithRedis),
             "publish --pipeline 1,16,256" + Known(Peers.JetStream),
             "publish --http --pipeline 1,16,256 --pairs 1",
             "idle --sessions 15000" + Known(Peers.Nats, Peers.SignalR, Peers.SignalRWithRedis, Peers.Nchan),
