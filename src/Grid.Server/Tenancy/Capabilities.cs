@@ -57,34 +57,30 @@ public sealed class Capabilities
     public IReadOnlyList<KeyValuePair<string, Capability>> Grants => _grants;
 
     /// <summary>Whether all of <paramref name="wanted"/> is granted on <paramref name="channel"/>.</summary>
-    public bool Allows(string channel, Capability wanted)
-    {
-        var granted = Capability.None;
-        foreach (var (pattern, here) in _grants)
-        {
-            if (IsPrefix(pattern) ? channel.AsSpan().StartsWith(pattern.AsSpan(0, pattern.Length - 1)) : channel == pattern) granted |= here;
-        }
-
-        return (granted & wanted) == wanted;
-    }
+    public bool Allows(string channel, Capability wanted) => (GrantedOn(channel) & wanted) == wanted;
 
     /// <summary>Whether every grant of <paramref name="other"/> is covered by this set: what a key may hand on in a token.</summary>
     public bool Covers(Capabilities other)
     {
         foreach (var (pattern, wanted) in other.Grants)
         {
-            var granted = Capability.None;
-            foreach (var (known, here) in _grants)
-            {
-                // What a prefix begins with covers the prefixes that begin with it, and the names.
-                if (IsPrefix(known) ? pattern.AsSpan().StartsWith(known.AsSpan(0, known.Length - 1)) : pattern == known) granted |= here;
-            }
-
-            if ((granted & wanted) != wanted) return false;
+            if ((GrantedOn(pattern) & wanted) != wanted) return false;
         }
 
         return true;
     }
 
-    private static bool IsPrefix(string pattern) => pattern.EndsWith('*');
+    /// <summary>What is granted on a channel, or on all that a pattern stands for: a prefix covers the longer ones too.</summary>
+    private Capability GrantedOn(string nameOrPattern)
+    {
+        var granted = Capability.None;
+        foreach (var (pattern, here) in _grants)
+        {
+            var covers = pattern.EndsWith('*')
+                ? nameOrPattern.AsSpan().StartsWith(pattern.AsSpan(0, pattern.Length - 1)) : nameOrPattern == pattern;
+            if (covers) granted |= here;
+        }
+
+        return granted;
+    }
 }
