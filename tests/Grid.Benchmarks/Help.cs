@@ -28,7 +28,7 @@ internal static class Help
 
         For all loads:
           --pairs 2            runs of each side, in turns
-          --seconds 5          time measured in each run; --warmup 2 before it (and 8 more before a .NET server's first)
+          --seconds 5          time measured in each run; --warmup 2 before it (and 15 more before a .NET server's first)
           --peer nats,nchan    the same load on other servers in the same run. fanout, rooms, idle, curves over subscribers and size:
                                nats, jetstream, signalr, signalr-redis, nchan; publish, history: jetstream
           --silos 1,2,4        clusters of these sizes, with a PostgreSQL and a Redis each, in turns (fanout, rooms, publish, idle, history,

@@ -29,6 +29,7 @@ internal sealed partial class ChannelGrain(
     MessageLogs logs,
     NamespacePolicies policies,
     ISiloRelays relays,
+    WorkQueue queue,
     ChannelMetrics metrics,
     TimeProvider time,
     ILogger<ChannelGrain> logger) : Grain, IChannelGrain, IChannelFeedGrain
@@ -42,6 +43,7 @@ internal sealed partial class ChannelGrain(
 
     private readonly RecentMessages _recent = new(maxMessages: 2048, maxBytes: 1024 * 1024);
     private readonly Dictionary<SiloAddress, SiloFeed> _feeds = [];
+    private readonly QueueTurn _turn = new(queue);
     private ChannelId _channel;
     private IMessageLog _log = null!;
 
@@ -169,6 +171,8 @@ internal sealed partial class ChannelGrain(
         _pumping = true;
         try
         {
+            // What other sockets have sent meanwhile may stand in the queue already: one append, and one delivery, for all of it.
+            await _turn.WaitAsync();
             while (_sequencer.HasPending)
             {
                 try
@@ -318,8 +322,11 @@ internal sealed partial class ChannelGrain(
                 if (!feed.OnAck(ack))
                 {
                     _feeds.Remove(silo);
+                    DropServed();
                     return;
                 }
+
+                DropServed();
             }
             catch (Exception e)
             {
@@ -329,6 +336,22 @@ internal sealed partial class ChannelGrain(
 
             if (feed.Failures > 0 && !await MayRetryAsync(silo, feed, failure)) return;
         }
+    }
+
+    /// <summary>
+    /// What all silos have is kept no longer: messages that are soon forgotten cost the collector next to nothing, and those that
+    /// live for a while cost it most.
+    /// </summary>
+    private void DropServed()
+    {
+        var served = long.MaxValue;
+        foreach (var feed in _feeds.Values)
+        {
+            // Of a silo that goes by another epoch the log has to tell anyway.
+            if (feed.Have.Epoch == _sequencer.Head.Epoch) served = Math.Min(served, feed.Have.Offset);
+        }
+
+        _recent.DropUpTo(served);
     }
 
     private async Task<DeliverAck> DeliverAsync(SiloAddress silo, DeliverBatch batch)

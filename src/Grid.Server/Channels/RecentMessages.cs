@@ -1,8 +1,8 @@
 namespace Grid.Server.Channels;
 
 /// <summary>
-/// The last messages of a channel, without holes, bounded by count and payload bytes: what a grain keeps for its feeds, and a silo
-/// for subscriptions that are a little behind.
+/// Some messages of a channel, without holes, bounded by count and payload bytes: what a grain keeps for silos until they have it, and
+/// a silo for subscriptions that are behind.
 /// </summary>
 /// <param name="maxMessages">The most messages kept, beyond the newest run.</param>
 /// <param name="maxBytes">The most payload bytes kept, beyond the newest run.</param>
@@ -26,6 +26,18 @@ internal sealed class RecentMessages(int maxMessages, int maxBytes)
         _next = run[^1].Offset + 1;
         while (_messages.Count > run.Length && (_messages.Count > maxMessages || _bytes > maxBytes))
             _bytes -= _messages.Dequeue().Payload.Bytes.Length;
+    }
+
+    /// <summary>Drops the messages up to an offset: nobody will ask for them any more.</summary>
+    public void DropUpTo(long offset)
+    {
+        if (_next <= offset + 1)
+        {
+            Clear();
+            return;
+        }
+
+        while (_messages.TryPeek(out var first) && first.Offset <= offset) _bytes -= _messages.Dequeue().Payload.Bytes.Length;
     }
 
     /// <summary>Drops everything.</summary>

@@ -15,6 +15,9 @@ internal sealed class SiloFeed
     /// <summary>A feed from a known place on.</summary>
     public SiloFeed(Position have) => _have = have;
 
+    /// <summary>How far the silo said to be; of no epoch before it was asked.</summary>
+    public Position Have => _have;
+
     /// <summary>Whether a batch awaits its answer, or its next try.</summary>
     public bool InFlight { get; private set; }
 

@@ -15,8 +15,15 @@ internal sealed partial class ClientConnection
     private const int SessionIdBytes = 16;
     private const int KeptLanes = 64;
 
+    /// <summary>So many publishes of a burst are not held back for more: what decides about them can work while others are read.</summary>
+    private const int MostGathered = 64;
+
     /// <summary>Null until the first publish: most connections only listen.</summary>
     private Dictionary<string, PublishLane>? _lanes;
+
+    /// <summary>The lanes that <see cref="StartLanes"/> will start. Only the read loop uses it.</summary>
+    private List<PublishLane>? _gathering;
+    private int _gathered;
     private long _publishBytes;
     private TaskCompletionSource? _publishRoom;
 
@@ -55,6 +62,12 @@ internal sealed partial class ClientConnection
             case PingFrame:
                 Send(PongFrame.Instance);
                 return ValueTask.CompletedTask;
+        }
+
+        // What follows may take its time; what was published before it must not wait for that.
+        StartLanes();
+        switch (frame)
+        {
             case SubscribeFrame subscribe:
                 return SubscribeAsync(subscribe);
             case UnsubscribeFrame unsubscribe:
@@ -267,7 +280,21 @@ internal sealed partial class ClientConnection
             IfOffset = frame.IfOffset,
         };
         Interlocked.Add(ref _publishBytes, Cost(draft));
-        Lane(frame.Channel).Add(draft, frame.Id);
+        var lane = Lane(frame.Channel);
+        if (lane.Add(draft, frame.Id)) (_gathering ??= []).Add(lane);
+        if (++_gathered >= MostGathered) StartLanes();
+    }
+
+    /// <summary>
+    /// Sends the publishes that have gathered. They do until the socket has nothing more to give: a burst so becomes one call, one
+    /// append, and one write to each subscriber, where its first alone would cost as much as all the others.
+    /// </summary>
+    private void StartLanes()
+    {
+        _gathered = 0;
+        if (_gathering is null or { Count: 0 }) return;
+        foreach (var lane in _gathering) lane.Start();
+        _gathering.Clear();
     }
 
     private void Ack(AckFrame frame)
@@ -360,6 +387,7 @@ internal sealed partial class ClientConnection
             _publishRoom = room;
             Interlocked.MemoryBarrier();
             if (Interlocked.Read(ref _publishBytes) <= _services.Options.MaxInFlightPublishBytes / 2) return;
+            StartLanes();
             await room.Task;
         }
     }

@@ -167,11 +167,13 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
         while (true)
         {
             // A client that asks without reading its answers is not read from either.
-            await _stream.Outbound.WaitForRoomAsync();
+            await Paused(_stream.Outbound.WaitForRoomAsync());
             await WaitForPublishRoomAsync();
-            if (_link is not null) await _link.WaitForRoomAsync();
+            if (_link is not null) await Paused(_link.WaitForRoomAsync());
             if (_services.Time.GetElapsedTime(_lastReadAt) > PauseInReading) Volatile.Write(ref _readingSince, _services.Time.GetTimestamp());
-            var outcome = await _reader.ReadAsync(CancellationToken.None);
+            var reading = _reader.ReadAsync(CancellationToken.None);
+            if (!reading.IsCompleted) StartLanes();
+            var outcome = await reading;
             _lastReadAt = _services.Time.GetTimestamp();
             switch (outcome)
             {
@@ -206,6 +208,13 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
                     return null;
             }
         }
+    }
+
+    /// <summary>What is waited for before the next read, for which nothing that was read already may wait.</summary>
+    private Task Paused(Task wait)
+    {
+        if (!wait.IsCompleted) StartLanes();
+        return wait;
     }
 
     private async Task<bool> HelloAsync()
@@ -265,6 +274,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
     {
         try
         {
+            StartLanes();
             _closing = true;
 
             // In this order: one moves from the arrivals to the others at any time, and leaving twice does no harm.

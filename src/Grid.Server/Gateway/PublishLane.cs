@@ -46,18 +46,20 @@ internal sealed class PublishLane(
     }
 
     /// <summary>Takes one draft; its answer, if <paramref name="id"/> asks for one, goes to the connection.</summary>
-    public void Add(MessageDraft draft, long? id)
+    /// <returns>Whether no call is on its way to take it along: then <see cref="Start"/> has to be called.</returns>
+    public bool Add(MessageDraft draft, long? id)
     {
         lock (_gate)
         {
             _drafts.Add(draft);
             _ids.Add(id);
-            if (_busy) return;
-            _busy = true;
+            if (_busy) return false;
+            return _busy = true;
         }
-
-        _ = RunAsync();
     }
+
+    /// <summary>Sends what has gathered since <see cref="Add"/> asked for it.</summary>
+    public void Start() => _ = RunAsync();
 
     private async Task RunAsync()
     {

@@ -44,17 +44,13 @@ internal sealed partial class SessionLink(
     }
 
     /// <summary>Waits while too many changes are unanswered: a client that sends more is not read from until its store keeps up.</summary>
-    public async ValueTask WaitForRoomAsync()
+    public Task WaitForRoomAsync()
     {
-        Task room;
         lock (_changes)
         {
-            if (_pending < MaxPending) return;
-            _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            room = _room.Task;
+            if (_pending < MaxPending) return Task.CompletedTask;
+            return (_room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         }
-
-        await room;
     }
 
     /// <summary>Reports the cursors.</summary>

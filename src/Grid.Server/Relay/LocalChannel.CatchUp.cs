@@ -10,7 +10,7 @@ internal sealed partial class LocalChannel
     private const int CatchUpMessages = 500;
 
     /// <summary>
-    /// Delivers what there is room for, from the ring if it reaches back far enough, else from the log. The consumer calls it when its
+    /// Delivers what there is room for, from memory if that reaches back far enough, else from the log. The consumer calls it when its
     /// socket has drained, one call at a time. False: the subscription is live again, or has left.
     /// </summary>
     public async Task<bool> CatchUpAsync(Subscription subscription)
@@ -30,7 +30,7 @@ internal sealed partial class LocalChannel
                     return !(WriteGap(subscription, gap) && TrySetLive(subscription));
                 }
 
-                if (_ring.After(cursor.Offset, CatchUpMessages) is { Length: > 0 } recent)
+                if (InMemory(cursor.Offset) is { Length: > 0 } recent)
                 {
                     metrics.Read(fromRing: true);
                     Write(subscription, recent);
@@ -52,7 +52,9 @@ internal sealed partial class LocalChannel
                     if (!WriteGap(subscription, gap)) return true;
                 }
 
-                Write(subscription, [.. page.Messages]);
+                Message[] messages = [.. page.Messages];
+                if (page.Head.Epoch == _cursor!.Have.Epoch) _page.Add(messages);
+                Write(subscription, messages);
                 return !TrySetLive(subscription);
             }
 
@@ -64,12 +66,46 @@ internal sealed partial class LocalChannel
         return true;
     }
 
+    private void FallBehind(Subscription subscription)
+    {
+        if (policy.SlowConsumer == SlowConsumerPolicy.Disconnect)
+        {
+            subscription.Mode = SubscriptionMode.Paused;
+            subscription.Consumer.OnTooSlow(subscription);
+            return;
+        }
+
+        subscription.FellBehind = true;
+        metrics.FellBehind();
+        BecomeBehind(subscription);
+    }
+
+    private void BecomeBehind(Subscription subscription)
+    {
+        subscription.Mode = SubscriptionMode.Behind;
+        _behind++;
+        metrics.BeganBehind();
+        subscription.Consumer.OnBehind(subscription);
+    }
+
+    private void EndBehind()
+    {
+        if (--_behind == 0) _ring.Clear();
+        metrics.EndedBehind();
+    }
+
+    private Message[] InMemory(long after)
+    {
+        var recent = _ring.After(after, CatchUpMessages);
+        return recent.Length > 0 ? recent : _page.After(after, CatchUpMessages);
+    }
+
     private bool TrySetLive(Subscription subscription)
     {
         var have = _cursor!.Have;
         if (subscription.Cursor.Epoch != have.Epoch || subscription.Cursor.Offset < have.Offset) return false;
         subscription.Mode = SubscriptionMode.Live;
-        metrics.EndedBehind();
+        EndBehind();
         subscription.FellBehind = false;
         return true;
     }

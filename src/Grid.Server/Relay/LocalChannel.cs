@@ -36,9 +36,15 @@ internal sealed partial class LocalChannel(
     private readonly List<Subscription> _subscriptions = [];
     private readonly List<(IDeliveryEncoder Encoder, EncodedRun Run)> _encoded = [];
     private readonly Queue<(DeliverBatch Batch, TaskCompletionSource<DeliverAck> Done)> _arrived = new();
+
+    /// <summary>What was delivered since a subscription is behind. With none behind nothing is kept; see <see cref="_page"/>.</summary>
     private readonly RecentMessages _ring = new(maxMessages: 256, maxBytes: 256 * 1024);
+
+    /// <summary>What was last read from the log: those that come back together, after a break of the network, go on from one place.</summary>
+    private readonly RecentMessages _page = new(maxMessages: CatchUpMessages, maxBytes: RunBytes * 4);
     private Task? _attached;
     private RelayCursor? _cursor;
+    private int _behind;
     private bool _running;
     private bool _retired;
     private long _heard;
@@ -105,9 +111,7 @@ internal sealed partial class LocalChannel(
                 return;
             }
 
-            subscription.Mode = SubscriptionMode.Behind;
-            metrics.BeganBehind();
-            subscription.Consumer.OnBehind(subscription);
+            BecomeBehind(subscription);
         }
     }
 
@@ -117,7 +121,7 @@ internal sealed partial class LocalChannel(
         lock (_gate)
         {
             if (subscription.Mode == SubscriptionMode.Left) return;
-            if (subscription.Mode == SubscriptionMode.Behind) metrics.EndedBehind();
+            if (subscription.Mode == SubscriptionMode.Behind) EndBehind();
             metrics.Left();
             subscription.Mode = SubscriptionMode.Left;
             var last = _subscriptions[^1];
@@ -177,11 +181,8 @@ internal sealed partial class LocalChannel(
     {
         lock (_gate)
         {
-            if (_subscriptions.Count > 0)
-            {
-                if (Environment.TickCount64 - _quietSince > quietMs) _ring.Clear();
-                return false;
-            }
+            if (_behind == 0) _page.Clear();
+            if (_subscriptions.Count > 0) return false;
 
             if (_running || Environment.TickCount64 - _quietSince < quietMs) return false;
             return _retired = true;
@@ -305,15 +306,17 @@ internal sealed partial class LocalChannel(
     {
         if (messages.IsEmpty) return;
         _quietSince = Environment.TickCount64;
-        if (_subscriptions.Count > 0) _ring.Add(messages);
         var at = messages[0].At;
-        while (!messages.IsEmpty)
+        for (var rest = messages; !rest.IsEmpty;)
         {
             var count = 0;
-            for (var bytes = 0; count < messages.Length && bytes < RunBytes; count++) bytes += messages[count].Payload.Bytes.Length;
-            FanOutRun(messages[..count]);
-            messages = messages[count..];
+            for (var bytes = 0; count < rest.Length && bytes < RunBytes; count++) bytes += rest[count].Payload.Bytes.Length;
+            FanOutRun(rest[..count]);
+            rest = rest[count..];
         }
+
+        // After it, so that the run for which the first had no room is there too.
+        if (_behind > 0) _ring.Add(messages);
 
         if (_subscriptions.Count > 0) metrics.Served(at);
     }
@@ -365,28 +368,13 @@ internal sealed partial class LocalChannel(
     private void EnterEpoch(ChannelHead head)
     {
         _ring.Clear();
+        _page.Clear();
         _heard = head.Head;
         var gap = _cursor!.Enter(id.Name, head);
         foreach (var subscription in _subscriptions)
         {
             if (subscription.Mode == SubscriptionMode.Live && !WriteGap(subscription, gap)) FallBehind(subscription);
         }
-    }
-
-    private void FallBehind(Subscription subscription)
-    {
-        if (policy.SlowConsumer == SlowConsumerPolicy.Disconnect)
-        {
-            subscription.Mode = SubscriptionMode.Paused;
-            subscription.Consumer.OnTooSlow(subscription);
-            return;
-        }
-
-        subscription.Mode = SubscriptionMode.Behind;
-        subscription.FellBehind = true;
-        metrics.FellBehind();
-        metrics.BeganBehind();
-        subscription.Consumer.OnBehind(subscription);
     }
 
     private EncodedRun Encoded(IDeliveryEncoder encoder, ReadOnlySpan<Message> run)

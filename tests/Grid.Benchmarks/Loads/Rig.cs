@@ -9,7 +9,7 @@ namespace Grid.Benchmarks.Loads;
 /// <summary>What the loads have in common: opening connections, measuring, and the sides that take turns.</summary>
 internal static class Rig
 {
-    private static readonly TimeSpan Priming = TimeSpan.FromSeconds(8);
+    private static readonly TimeSpan Priming = TimeSpan.FromSeconds(15);
     private static readonly HashSet<IServer> Primed = [];
     private const int OpeningAtOnce = 200;
 

@@ -50,7 +50,7 @@ internal sealed class GridProcess(IPEndPoint address, IReadOnlyDictionary<string
     /// <summary>The settings that every server under test gets, and those of the command line.</summary>
     public static Dictionary<string, string> Environment(Options options, string apiKey, IEnumerable<(string Name, string Value)> settings)
     {
-        var environment = new Dictionary<string, string>
+        var environment = new Dictionary<string, string>(DotNetSettings.Environment)
         {
             ["Grid__Bootstrap__ApiKey"] = apiKey,
             ["ASPNETCORE_ENVIRONMENT"] = "Production",

@@ -36,7 +36,7 @@ internal sealed class SignalRServer : IDotNetServer
         {
             var address = new IPEndPoint(IPAddress.Loopback, FreePort.Next());
             string[] arguments = [program, "--urls", $"http://{address}", .. redis is null ? [] : (string[])["--redis", redis.ConnectionString]];
-            var environment = new Dictionary<string, string> { ["ASPNETCORE_ENVIRONMENT"] = "Production" };
+            var environment = new Dictionary<string, string>(DotNetSettings.Environment) { ["ASPNETCORE_ENVIRONMENT"] = "Production" };
             var process = ChildProcess.Start("dotnet", arguments, environment, Path.GetTempPath());
             server = new SignalRServer(process, address, redis);
             process.WaitUntilListening(address, StartPatience, "The SignalR server");

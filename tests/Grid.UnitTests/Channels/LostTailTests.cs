@@ -88,7 +88,7 @@ public sealed class LostTailTests
         var meters = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>();
         host = new Host(_time);
         var grain = host.Make(() => new ChannelGrain(
-            new MessageLogs(_log, _log, policies), policies, _relay, new ChannelMetrics(meters), _time, NullLogger<ChannelGrain>.Instance));
+            new MessageLogs(_log, _log, policies), policies, _relay, new WorkQueue(static item => item.Execute()), new ChannelMetrics(meters), _time, NullLogger<ChannelGrain>.Instance));
         Assert.True(grain.OnActivateAsync(CancellationToken.None).IsCompletedSuccessfully);
         return grain;
     }

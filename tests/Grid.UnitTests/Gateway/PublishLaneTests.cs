@@ -54,22 +54,42 @@ public sealed class PublishLaneTests : IDisposable
             _time.Advance(ChannelPublisher.Patience * 2);
             return new TimeoutException();
         };
-        _lane.Add(Draft("k1"), 1);
+        Publish(Draft("k1"), 1);
         _grain.Fail = null;
-        _lane.Add(Draft("k2"), 2);
-        _lane.Add(Draft("k3"), 3);
+        Publish(Draft("k2"), 2);
+        Publish(Draft("k3"), 3);
         Assert.Equal(["k1"], _grain.Asked);
         Assert.Equal(3, _recorded.Sum("grid.messages.published outcome=refused"));
         Assert.Equal([11.0, 0, 0], _recorded["grid.publish.duration outcome=unavailable"]);
         Assert.Equal(3, Answers("\"unavailable\""));
 
         // The one that is waited for lets all after it pass again.
-        _lane.Add(Draft("k1"), 4);
-        _lane.Add(Draft("k2"), 5);
+        Publish(Draft("k1"), 4);
+        Publish(Draft("k2"), 5);
         Assert.Equal(["k1", "k1", "k2"], _grain.Asked);
         Assert.Equal(2, _recorded.Sum("grid.messages.published outcome=stored"));
         Assert.Equal(3, _recorded.Sum("grid.messages.published outcome=refused"));
         Assert.Equal(2, Answers("\"published\""));
+    }
+
+    [Fact]
+    public void What_gathers_before_the_start_goes_in_one_call()
+    {
+        Assert.True(_lane.Add(Draft("k1"), 1));
+        Assert.False(_lane.Add(Draft("k2"), 2));
+        Assert.False(_lane.Add(Draft("k3"), 3));
+        Assert.Equal(0, _grain.Calls);
+        Assert.False(_lane.IsIdle);
+
+        _lane.Start();
+        Assert.Equal(1, _grain.Calls);
+        Assert.Equal(["k1", "k2", "k3"], _grain.Asked);
+        Assert.True(_lane.IsIdle);
+    }
+
+    private void Publish(MessageDraft draft, long id)
+    {
+        if (_lane.Add(draft, id)) _lane.Start();
     }
 
     private static MessageDraft Draft(string key) => new() { Data = "1"u8.ToArray(), Key = key };
@@ -81,10 +101,13 @@ public sealed class PublishLaneTests : IDisposable
     {
         public List<string> Asked { get; } = [];
 
+        public int Calls { get; private set; }
+
         public Func<Exception>? Fail { get; set; }
 
         public Task<PublishReceipt[]> PublishAsync(PublishBatch batch)
         {
+            Calls++;
             Asked.AddRange(batch.Drafts.Select(d => d.Key!));
             return Fail is null
                 ? Task.FromResult(Array.ConvertAll(batch.Drafts, _ => new PublishReceipt(new Position("epoch", Asked.Count), false)))

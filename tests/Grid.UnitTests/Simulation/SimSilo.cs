@@ -44,13 +44,13 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
             new WatchedLog(new MemoryMessageLog(Policies, Time), world.Ephemeral),
             Policies);
         Reader = new ChannelReader(Grains, Logs, Policies);
-        var queue = new WorkQueue(item => Post(static i => ((IThreadPoolWorkItem)i!).Execute(), item));
+        Queue = new WorkQueue(item => Post(static i => ((IThreadPoolWorkItem)i!).Execute(), item));
         var patience = new Patience(Time);
-        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), queue, patience, new SimLogger<RelayHub>(this));
+        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), Queue, patience, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
             Grains, Hub, new ChannelPublisher(Grains, Policies, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
-            Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), queue, patience, Options, Time, this);
+            Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), Queue, patience, Options, Time, this);
     }
 
     public SiloAddress SiloAddress { get; }
@@ -58,6 +58,8 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
     public IOptions<GridOptions> Options { get; }
 
     public SimTime Time { get; }
+
+    public WorkQueue Queue { get; }
 
     public ChannelMetrics ChannelMetrics { get; } = new(Meters);
 
