@@ -83,13 +83,15 @@ internal sealed partial class ClientConnection
     private async Task<bool> TakeUpSessionAsync(ResumeRequest? resume)
     {
         SessionAttached? attached = null;
+        ISessionGrain? grain = null;
         if (resume is not null)
         {
             var claims = _services.ResumeTokens.Verify(resume.Token);
             if (claims is not null && claims.Session == resume.Session && claims.Tenant == Tenant && claims.User == User)
             {
                 Session = claims.Session;
-                attached = await AttachAsync(resume: true, claims.Generation, new Dictionary<string, Position>(resume.Cursors));
+                grain = SessionGrain();
+                attached = await AttachAsync(grain, resume: true, claims.Generation, new Dictionary<string, Position>(resume.Cursors));
             }
         }
 
@@ -98,13 +100,14 @@ internal sealed partial class ClientConnection
         {
             state = resume is null ? WelcomeState.New : WelcomeState.Expired;
             Session = "s_" + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(SessionIdBytes));
-            attached = await AttachAsync(resume: false, 0, []);
+            grain = SessionGrain();
+            attached = await AttachAsync(grain, resume: false, 0, []);
         }
 
         Generation = attached!.Generation;
         _resuming = attached.Subscriptions;
         _link = new SessionLink(
-            this, _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}"), _services.Patience, _services.Metrics, _services.Logger);
+            this, grain!, _services.Patience, _services.Metrics, _services.Logger);
 
         // Known to the relay before the client knows its session: whoever takes the session up next finds this socket to close.
         _services.Hub.Register(this);
@@ -142,13 +145,17 @@ internal sealed partial class ClientConnection
         return true;
     }
 
-    private Task<SessionAttached> AttachAsync(bool resume, long tokenGeneration, Dictionary<string, Position> cursors) =>
+    private Task<SessionAttached> AttachAsync(
+        ISessionGrain grain, bool resume, long tokenGeneration, Dictionary<string, Position> cursors) =>
         _services.Patience.CallAsync(
-            () => _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}").AttachAsync(new SessionAttach
+            () => grain.AttachAsync(new SessionAttach
             {
                 User = User, Silo = _services.Silo, Resume = resume, TokenGeneration = tokenGeneration, Cursors = cursors,
             }),
             Patience.ForClient);
+
+    /// <summary>The session's grain. To find it costs as much as a part of the call, so it is found once.</summary>
+    private ISessionGrain SessionGrain() => _services.Grains.GetGrain<ISessionGrain>($"{Tenant}/{Session}");
 
     private async Task<(SubscriptionState? State, ServerFrame? Follows, Subscription? Subscription)> ResumeSubscriptionAsync(
         string channel, Position cursor, Position? known)

@@ -34,7 +34,13 @@ internal sealed class SiloRelays(
     }
 
     /// <inheritdoc/>
-    public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress) || !silos.IsDeadSilo(silo);
+    /// <remarks>
+    /// A silo that the membership does not know is one that it forgot, or, embedded, the process before this one; unless it is younger
+    /// than this silo, which then may not have heard of it yet.
+    /// </remarks>
+    public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress)
+        || (!silos.IsDeadSilo(silo)
+            && (silo.Generation >= self.SiloAddress.Generation || silos.GetApproximateSiloStatus(silo) != SiloStatus.None));
 }
 
 /// <summary>Calls the relays of other silos.</summary>

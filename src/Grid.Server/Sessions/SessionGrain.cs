@@ -259,6 +259,6 @@ internal sealed partial class SessionGrain(
     [LoggerMessage(LogLevel.Debug, "Session {Tenant}/{Session} outlived its window and is forgotten")]
     private partial void LogForgotten(string tenant, string session);
 
-    [LoggerMessage(LogLevel.Information, "The older socket of {Tenant}/{Session} on {Silo} could not be told; its next call will be refused")]
+    [LoggerMessage(LogLevel.Debug, "The older socket of {Tenant}/{Session} on {Silo} could not be told; its next call will be refused")]
     private partial void LogFenceFailed(string tenant, string session, SiloAddress silo, Exception exception);
 }
