@@ -61,7 +61,8 @@ internal static class WebhookMessageId
         (channel, position) = (null, default);
         if (id.Length > MaxLength || !id.StartsWith(Prefix, StringComparison.Ordinal)) return false;
         Span<byte> bytes = stackalloc byte[MaxLength];
-        if (!Base64Url.TryDecodeFromChars(id.AsSpan(Prefix.Length), bytes, out var length) || length < 2) return false;
+        // The decoders that answer with a bool throw at what is no base64url.
+        if (Base64Url.DecodeFromChars(id.AsSpan(Prefix.Length), bytes, out _, out var length) != OperationStatus.Done || length < 2) return false;
 
         var epochEnd = 1 + bytes[0];
         if (epochEnd >= length) return false;

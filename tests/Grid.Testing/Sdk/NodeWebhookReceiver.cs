@@ -1,0 +1,54 @@
+using System.Diagnostics;
+using System.Text.Json;
+
+namespace Grid.Testing.Sdk;
+
+/// <summary>
+/// A receiver of webhooks in Node (<c>webhook-receiver.mjs</c>) that checks what comes with the packages <c>standardwebhooks</c> and
+/// <c>cloudevents</c> and with the TypeScript SDK, and answers with what each of them makes of it.
+/// </summary>
+public sealed class NodeWebhookReceiver : IAsyncDisposable
+{
+    private readonly TestFolder _folder = new("node");
+    private Process? _process;
+    private Task<string> _errors = Task.FromResult("");
+
+    /// <summary>Where it listens; known when it has started.</summary>
+    public Uri Address { get; private set; } = null!;
+
+    /// <summary>Starts it.</summary>
+    /// <param name="secrets">What to check with, <c>whsec_…</c> and <c>whpk_…</c>; each alone.</param>
+    /// <param name="deadline">When to give up.</param>
+    public async Task StartAsync(IReadOnlyList<string> secrets, TestDeadline deadline)
+    {
+        ArgumentNullException.ThrowIfNull(deadline);
+        _process = await NodeScript.StartAsync("webhook-receiver.mjs", _folder);
+        _errors = _process.StandardError.ReadToEndAsync();
+        try
+        {
+            await _process.StandardInput.WriteLineAsync(JsonSerializer.Serialize(new { secrets }));
+            await _process.StandardInput.FlushAsync(deadline.Token);
+        }
+        catch (IOException)
+        {
+            // It has ended already: what it said tells why.
+        }
+
+        var line = await _process.StandardOutput.ReadLineAsync(deadline.Token);
+        Address = line is null ? throw new TestFailedException($"Node ended.\n{await _errors}") : new Uri(line);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_process is not null)
+        {
+            if (!_process.HasExited) _process.Kill();
+            await _process.WaitForExitAsync();
+            await _errors;
+            _process.Dispose();
+        }
+
+        _folder.Dispose();
+    }
+}
