@@ -156,8 +156,7 @@ public sealed class WebhookInteropTests(WebhookInteropTests.Receiver fixture) : 
         public async Task InitializeAsync()
         {
             using var deadline = TestDeadline.In(60);
-            _node = new NodeWebhookReceiver();
-            await _node.StartAsync([Old.Reveal(), Secret.Reveal(), Pair.PublicKey()!], deadline);
+            _node = await NodeWebhookReceiver.StartAsync([Old.Reveal(), Secret.Reveal(), Pair.PublicKey()!], deadline);
         }
 
         public async Task DisposeAsync()

@@ -9,21 +9,51 @@ namespace Grid.Testing.Sdk;
 /// </summary>
 public sealed class NodeWebhookReceiver : IAsyncDisposable
 {
-    private readonly TestFolder _folder = new("node");
-    private Process? _process;
-    private Task<string> _errors = Task.FromResult("");
+    private readonly TestFolder _folder;
+    private readonly Process _process;
+    private readonly Task<string> _errors;
 
-    /// <summary>Where it listens; known when it has started.</summary>
+    private NodeWebhookReceiver(TestFolder folder, Process process)
+    {
+        (_folder, _process) = (folder, process);
+        _errors = process.StandardError.ReadToEndAsync();
+    }
+
+    /// <summary>Where it listens.</summary>
     public Uri Address { get; private set; } = null!;
 
-    /// <summary>Starts it.</summary>
+    /// <summary>Starts one.</summary>
     /// <param name="secrets">What to check with, <c>whsec_…</c> and <c>whpk_…</c>; each alone.</param>
     /// <param name="deadline">When to give up.</param>
-    public async Task StartAsync(IReadOnlyList<string> secrets, TestDeadline deadline)
+    public static async Task<NodeWebhookReceiver> StartAsync(IReadOnlyList<string> secrets, TestDeadline deadline)
     {
         ArgumentNullException.ThrowIfNull(deadline);
-        _process = await NodeScript.StartAsync("webhook-receiver.mjs", _folder);
-        _errors = _process.StandardError.ReadToEndAsync();
+        var folder = new TestFolder("node");
+        var receiver = new NodeWebhookReceiver(folder, await NodeScript.StartAsync("webhook-receiver.mjs", folder));
+        try
+        {
+            await receiver.ListenAsync(secrets, deadline);
+            return receiver;
+        }
+        catch
+        {
+            await receiver.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited) _process.Kill();
+        await _process.WaitForExitAsync();
+        await _errors;
+        _process.Dispose();
+        _folder.Dispose();
+    }
+
+    private async Task ListenAsync(IReadOnlyList<string> secrets, TestDeadline deadline)
+    {
         try
         {
             await _process.StandardInput.WriteLineAsync(JsonSerializer.Serialize(new { secrets }));
@@ -36,19 +66,5 @@ public sealed class NodeWebhookReceiver : IAsyncDisposable
 
         var line = await _process.StandardOutput.ReadLineAsync(deadline.Token);
         Address = line is null ? throw new TestFailedException($"Node ended.\n{await _errors}") : new Uri(line);
-    }
-
-    /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
-    {
-        if (_process is not null)
-        {
-            if (!_process.HasExited) _process.Kill();
-            await _process.WaitForExitAsync();
-            await _errors;
-            _process.Dispose();
-        }
-
-        _folder.Dispose();
     }
 }
