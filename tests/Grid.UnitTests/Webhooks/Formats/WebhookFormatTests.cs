@@ -14,14 +14,12 @@ public sealed class WebhookFormatTests
     private static readonly WebhookFormats Formats = new(new Uri("https://grid.example.com/"));
 
     private static WebhookMessage Message(
-        string json = """{"n":1}""", string? type = "order.created", string? key = null, byte[]? binary = null) => WebhookMessage.At("orders:eu.1", Epoch, new Message
-        {
-            Offset = 42,
-            At = 1795452674123,
-            Payload = binary is null ? Payload.Json(Encoding.UTF8.GetBytes(json)) : Payload.Binary(binary),
-            Event = type,
-            Key = key,
-        });
+        string json = """{"n":1}""", string? type = "order.created", string? key = null, byte[]? binary = null)
+    {
+        var payload = binary is null ? Payload.Json(Encoding.UTF8.GetBytes(json)) : Payload.Binary(binary);
+        return WebhookMessage.At(
+            "orders:eu.1", Epoch, new Message { Offset = 42, At = 1795452674123, Payload = payload, Event = type, Key = key });
+    }
 
     private static string Text(WebhookContent content) => Encoding.UTF8.GetString(content.Body.Span);
 
@@ -44,7 +42,7 @@ public sealed class WebhookFormatTests
     [Fact]
     public void A_message_without_event_has_a_type_all_the_same()
     {
-        Assert.Equal("grid.message", JsonDocument.Parse(WebhookFormats.Default.Format(Message(type: null)).Body).RootElement.GetProperty("type").GetString());
+        Assert.StartsWith("{\"type\":\"grid.message\",", Text(WebhookFormats.Default.Format(Message(type: null))), StringComparison.Ordinal);
         Assert.Equal("grid.message", Headers(Formats.Find("cloudevents-binary")!.Format(Message(type: null)))["ce-type"]);
     }
 
@@ -144,7 +142,7 @@ public sealed class WebhookFormatTests
         {
             var root = JsonDocument.Parse(Formats.Find(format)!.Format(message).Body).RootElement;
             var name = format == "json" ? "data64" : "data_base64";
-            if (bytes is null) Assert.Equal(JsonSerializer.Deserialize<string>(JsonSerializer.Serialize(type.Get)), root.GetProperty("data").GetString());
+            if (bytes is null) Assert.Equal(JsonDocument.Parse(JsonSerializer.Serialize(type.Get)).RootElement.GetString(), root.GetProperty("data").GetString());
             else Assert.Equal(bytes, root.GetProperty(name).GetBytesFromBase64());
             Assert.Equal(JsonValueKind.String, root.GetProperty("type").ValueKind);
         }

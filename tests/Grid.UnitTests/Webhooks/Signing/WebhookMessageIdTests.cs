@@ -13,7 +13,8 @@ public sealed class WebhookMessageIdTests
     private static readonly Arbitrary<(string Channel, Position Position)> Places = (
         from channel in Gen.Choose(1, ChannelName.MaxLength).SelectMany(n => Gen.Elements(Alphabet.ToCharArray()).ArrayOf(n))
         from epoch in Gen.Elements("", "0123456789abcdef", "p-0", "ä:€:😀", new string('€', Position.MaxEpochLength))
-        from offset in Gen.OneOf(Gen.Choose(0, 300).Select(i => (long)i), Gen.Choose(0, int.MaxValue).Select(i => (long)i << 31), Gen.Constant(long.MaxValue))
+        from offset in Gen.OneOf(
+            Gen.Choose(0, 300).Select(i => (long)i), Gen.Choose(0, int.MaxValue).Select(i => (long)i << 31), Gen.Constant(long.MaxValue))
         select (new string(channel), new Position(epoch, offset))).ToArbitrary();
 
     [Property]
