@@ -9,3 +9,6 @@ export type { WebSocketFactory, WebSocketLike } from './socket.js';
 export type { GridStorage } from './store.js';
 export type { Message, SubscribeOptions, Subscription } from './subscription.js';
 export type { TokenProvider, TokenReason } from './token.js';
+export {
+  verifyWebhook, WebhookError, type VerifiedWebhook, type WebhookErrorCode, type WebhookHeaders, type WebhookOptions,
+} from './webhooks.js';

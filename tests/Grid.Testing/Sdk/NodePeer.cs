@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Grid.Testing.History;
-using Grid.Testing.Hosting;
 using Grid.Testing.Wire;
 
 namespace Grid.Testing.Sdk;
@@ -103,25 +102,7 @@ public sealed class NodePeer : Peer
 
     private async Task LaunchAsync()
     {
-        var root = Repository.Root;
-        var packages = Path.Combine(root, "src/grid-client-ts");
-        if (!Directory.Exists(Path.Combine(packages, "node_modules/ws")))
-            throw new TestFailedException($"The package 'ws' is missing: run 'npm ci' in {packages} (tests/run.sh does).");
-
-        // A copy in a folder that says what its modules are: the web root needs no package.json, but Node does.
-        foreach (var module in Directory.EnumerateFiles(Path.Combine(root, "src/Grid.Host/wwwroot/sdk"), "*.js"))
-            File.Copy(module, _folder[Path.GetFileName(module)]);
-        await File.WriteAllTextAsync(_folder["package.json"], """{"type":"module"}""");
-        var info = new ProcessStartInfo("node")
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        info.ArgumentList.Add(Path.Combine(root, "tests/Grid.Testing/Sdk/peer.mjs"));
-        info.ArgumentList.Add(_folder.Path);
-        info.ArgumentList.Add(packages);
-        _process = await ProcessStarter.StartAsync(info);
+        _process = await NodeScript.StartAsync("peer.mjs", _folder);
         _output = Task.WhenAll(ReadAsync(_process.StandardOutput), ReadErrorsAsync(_process.StandardError));
     }
 
