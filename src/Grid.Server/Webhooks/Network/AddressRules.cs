@@ -54,7 +54,6 @@ internal sealed class AddressRules(IReadOnlyCollection<IPNetwork> allowed, bool 
         // IPv6 outside of 2000::/3; the rest of it is reserved.
         Range("::/128", AddressKind.Unspecified),
         Range("::1/128", AddressKind.Loopback),
-        Range("::ffff:0:0/96", AddressKind.Mapped),
         Range("::/96", AddressKind.Compatible),
         Range("64:ff9b::/96", AddressKind.Translated),
         Range("64:ff9b:1::/48", AddressKind.Translated),
@@ -82,6 +81,8 @@ internal sealed class AddressRules(IReadOnlyCollection<IPNetwork> allowed, bool 
     /// <summary>What an address is for. One of IPv6 with a scope is only ever of a link or a site.</summary>
     public static AddressKind Classify(IPAddress address)
     {
+        // First, since ranges take it for the IPv4 address in it.
+        if (address.IsIPv4MappedToIPv6) return AddressKind.Mapped;
         foreach (var (range, kind) in Special)
         {
             if (range.Contains(address)) return kind;
@@ -103,8 +104,8 @@ internal sealed class AddressRules(IReadOnlyCollection<IPNetwork> allowed, bool 
 
     private bool IsOpen(IPAddress address, AddressKind kind) => kind switch
     {
-        // No host's address: the system takes them for this machine, or for many.
-        AddressKind.Unspecified or AddressKind.Multicast or AddressKind.Broadcast => false,
+        // No host's address: the system takes them for this machine, for many, or for another one.
+        AddressKind.Unspecified or AddressKind.Multicast or AddressKind.Broadcast or AddressKind.Mapped => false,
 
         // Inside of the ranges that people open without a thought of them.
         AddressKind.Metadata => allowed.Any(range => range.Contains(address) && range.PrefixLength == range.BaseAddress.GetAddressBytes().Length * 8),
@@ -122,7 +123,7 @@ internal sealed class AddressRules(IReadOnlyCollection<IPNetwork> allowed, bool 
         var bytes = address.GetAddressBytes();
         byte[]? inner = kind switch
         {
-            AddressKind.Mapped or AddressKind.Compatible or AddressKind.Translated => bytes[12..],
+            AddressKind.Compatible or AddressKind.Translated => bytes[12..],
             AddressKind.SixToFour => bytes[2..6],
             AddressKind.Teredo => [.. bytes[12..].Select(static b => (byte)~b)],
             _ => null,

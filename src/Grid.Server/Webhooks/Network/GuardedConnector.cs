@@ -76,7 +76,7 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
         if (IPAddress.TryParse(host, out var literal)) return [literal];
         try
         {
-            var addresses = await resolver.ResolveAsync(host, cancellation).WaitAsync(options.ResolveTimeout, time, cancellation);
+            var addresses = await resolver.ResolveAsync(host).WaitAsync(options.ResolveTimeout, time, cancellation);
             if (addresses.Length > 0) return addresses;
         }
         catch (Exception e) when (e is SocketException or TimeoutException or ArgumentException)

@@ -25,15 +25,17 @@ internal sealed class SystemHostResolver : IHostResolver, IDisposable
     }
 
     /// <inheritdoc/>
-    public Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellation)
+    public Task<IPAddress[]> ResolveAsync(string host)
     {
-        Task<IPAddress[]>? lookup;
         lock (_underWay)
         {
-            if (!_underWay.TryGetValue(host, out lookup)) _underWay[host] = lookup = LookUpAsync(host);
-        }
+            if (_underWay.TryGetValue(host, out var lookup)) return lookup;
+            _underWay[host] = lookup = LookUpAsync(host);
 
-        return lookup.WaitAsync(cancellation);
+            // All who asked may have left before it fails.
+            lookup.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+            return lookup;
+        }
     }
 
     /// <inheritdoc/>

@@ -61,7 +61,8 @@ internal sealed class WebhookHttp : IDisposable
         }
         catch (Exception e) when (expiry.IsCancellationRequested && e is OperationCanceledException or IOException)
         {
-            return Response(answer, WebhookErrorClass.Timeout, string.Create(CultureInfo.InvariantCulture, $"No whole answer within {limit.TotalSeconds:0.###} s."));
+            var detail = string.Create(CultureInfo.InvariantCulture, $"No whole answer within {limit.TotalSeconds:0.###} s.");
+            return Response(answer, WebhookErrorClass.Timeout, detail);
         }
         catch (Exception e) when (WebhookFailure.Of(e) is { } failure)
         {
@@ -125,6 +126,8 @@ internal sealed class WebhookHttp : IDisposable
 
         foreach (var (name, value) in request.Headers)
         {
+            // The handler would have TLS check the name in Host instead of the URL's.
+            if (name.Equals("Host", StringComparison.OrdinalIgnoreCase)) continue;
             if (!message.Headers.NonValidated.Contains(name)) message.Headers.TryAddWithoutValidation(name, value);
         }
 

@@ -26,7 +26,7 @@ internal sealed class WebhookNetworkOptionsValidator : IValidateOptions<WebhookN
         foreach (var range in options.AllowedNetworks)
         {
             if (!IPNetwork.TryParse(range, out _))
-                errors.Add($"{At}:AllowedNetworks has '{range}'; it must be a range like 10.20.0.0/16, with no bits set after its prefix.");
+                errors.Add($"{At}:AllowedNetworks has '{range}'; it must be a range like 10.20.0.0/16.");
         }
 
         foreach (var port in options.AllowedPorts) Range(errors, "AllowedPorts", port, 1, IPEndPoint.MaxPort);

@@ -27,7 +27,6 @@ public sealed class AddressRulesTests
     [InlineData("255.255.255.255/32", nameof(AddressKind.Broadcast), null, null)]
     [InlineData("::/128", nameof(AddressKind.Unspecified), null, null)]
     [InlineData("::1/128", nameof(AddressKind.Loopback), null, null)]
-    [InlineData("::ffff:0:0/96", nameof(AddressKind.Mapped), null, null)]
     [InlineData("::1:0:0/112", nameof(AddressKind.Reserved), null, null)]
     [InlineData("64:ff9b::/96", nameof(AddressKind.Translated), null, null)]
     [InlineData("64:ff9b:1::/48", nameof(AddressKind.Translated), null, null)]
@@ -109,6 +108,8 @@ public sealed class AddressRulesTests
     [InlineData("::")]
     [InlineData("224.0.0.1")]
     [InlineData("ff02::1")]
+    [InlineData("::ffff:127.0.0.1")]
+    [InlineData("::ffff:8.8.8.8")]
     [InlineData("255.255.255.255")]
     public void What_is_no_hosts_address_stays_closed(string address) =>
         Assert.NotNull(new AddressRules([IPNetwork.Parse("0.0.0.0/0"), IPNetwork.Parse("::/0")], true).Refusal(IPAddress.Parse(address)));
@@ -117,6 +118,8 @@ public sealed class AddressRulesTests
     [InlineData("10.20.0.0/16", "10.20.255.255", true)]
     [InlineData("10.20.0.0/16", "10.21.0.0", false)]
     [InlineData("10.20.0.0/16", "::ffff:10.20.0.1", false)]
+    [InlineData("::/0", "::ffff:8.8.8.8", false)]
+    [InlineData("::/0", "::ffff:10.20.0.1", false)]
     [InlineData("fd12:3456::/32", "fd12:3456::1", true)]
     [InlineData("fd12:3456::/32", "fd12:3457::1", false)]
     [InlineData("64:ff9b::/96", "64:ff9b::808:808", true)]

@@ -26,7 +26,7 @@ internal sealed class FakeResolver : IHostResolver
         return this;
     }
 
-    public Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellation)
+    public Task<IPAddress[]> ResolveAsync(string host)
     {
         lock (_lock)
         {

@@ -41,8 +41,8 @@ internal sealed class Receiver : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Stop();
         await _accepting;
+        _listener.Stop();
         await Task.WhenAll(_serving);
         _stop.Dispose();
     }
@@ -73,11 +73,14 @@ internal sealed class Receiver : IAsyncDisposable
             if (certificate is not null)
             {
                 var tls = new SslStream(stream);
+
+                // Offline: the certificate alone is sent, and its issuer is not looked for at this end either.
+                var context = SslStreamCertificateContext.Create(certificate, additionalCertificates: null, offline: true);
                 await tls.AuthenticateAsServerAsync(
                     (_, hello, _, _) =>
                     {
                         lock (ServerNames) ServerNames.Add(hello.ServerName);
-                        return ValueTask.FromResult(new SslServerAuthenticationOptions { ServerCertificate = certificate });
+                        return ValueTask.FromResult(new SslServerAuthenticationOptions { ServerCertificateContext = context });
                     },
                     null,
                     _stop.Token);

@@ -110,7 +110,7 @@ public sealed class SmallPartsTests
     public void A_malformed_header_is_refused_and_its_value_not_repeated(string name, string? value)
     {
         var error = Assert.Single(WebhookHeaders.Check([new(name, value!)]));
-        if (value is { Length: > 1 } && value != WebhookHeaders.Redacted) Assert.DoesNotContain(value, error, StringComparison.Ordinal);
+        if (value is { Length: > 2 } && value != WebhookHeaders.Redacted) Assert.DoesNotContain(value, error, StringComparison.Ordinal);
     }
 
     [Fact]

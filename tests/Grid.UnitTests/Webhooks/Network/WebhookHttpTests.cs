@@ -26,7 +26,7 @@ public sealed class WebhookHttpTests
     {
         Url = new Uri(string.Create(CultureInfo.InvariantCulture, $"http://hooks.example.com:{port}/in?x=1")),
         Body = "{\"type\":\"t\"}"u8.ToArray(),
-        Headers = [new("webhook-id", "msg_1"), new("X-Own", "v"), new("Webhook-Id", "forged")],
+        Headers = [new("webhook-id", "msg_1"), new("X-Own", "v"), new("Host", "other.example.com"), new("Webhook-Id", "forged")],
     };
 
     private static async Task<WebhookResponse> SendAsync(string answer)
@@ -66,7 +66,7 @@ public sealed class WebhookHttpTests
         Assert.Contains("Content-Type: application/json", lines);
         Assert.Contains(lines, static l => l.StartsWith("User-Agent: Grid-Webhooks/", StringComparison.Ordinal));
         Assert.Equal("{\"type\":\"t\"}", lines[^1]);
-        foreach (var unwanted in (string[])["forged", "traceparent", "Accept-Encoding", "Cookie", "Request-Id", "Expect"])
+        foreach (var unwanted in (string[])["forged", "other.example.com", "traceparent", "Accept-Encoding", "Cookie", "Request-Id", "Expect"])
             Assert.DoesNotContain(unwanted, seen[0], StringComparison.OrdinalIgnoreCase);
     }
 
@@ -209,7 +209,8 @@ public sealed class WebhookHttpTests
     public async Task A_connection_that_is_never_made_ends_by_its_own_limit()
     {
         // The name is never looked up, and the limits on that and on the whole are longer.
-        using var http = new WebhookHttp(Options(static o => (o.ConnectTimeout, o.ResolveTimeout) = (TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5))), new Never(), TimeProvider.System);
+        var options = Options(static o => (o.ConnectTimeout, o.ResolveTimeout) = (TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5)));
+        using var http = new WebhookHttp(options, new Never(), TimeProvider.System);
         var response = await http.SendAsync(Request(443)).WaitAsync(Patience);
         Assert.Equal(WebhookErrorClass.Timeout, response.Error);
     }
@@ -217,7 +218,12 @@ public sealed class WebhookHttpTests
     [Fact]
     public async Task A_reset_before_and_in_the_answer_is_told_as_such()
     {
-        foreach (var part in (string[])["", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
+        string[] parts =
+        [
+            "", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        ];
+        foreach (var part in parts)
         {
             foreach (var reset in (bool[])[true, false])
             {
@@ -358,7 +364,7 @@ public sealed class WebhookHttpTests
 
     private sealed class Never : IHostResolver
     {
-        public Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellation) => new TaskCompletionSource<IPAddress[]>().Task.WaitAsync(cancellation);
+        public Task<IPAddress[]> ResolveAsync(string host) => new TaskCompletionSource<IPAddress[]>().Task;
     }
 }
 
