@@ -1,0 +1,132 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Grid.Server.Webhooks.Network;
+
+/// <summary>
+/// Makes every connection of a webhook, whether for a delivery, a test or a handshake:
+/// <list type="number">
+/// <item>the port is checked, and the name looked up, once;</item>
+/// <item>if any of its addresses is refused, so is the host: a name that leads outside and inside is meant to be tried until it leads inside;</item>
+/// <item>the checked addresses are tried in turn, by address, so that no second look-up can answer otherwise.</item>
+/// </list>
+/// TLS is the HTTP handler's, on the stream returned, for the name in the URL.
+/// </summary>
+/// <remarks>
+/// The stream is never an <see cref="System.Net.Security.SslStream"/>: the handler takes one from its callback for the endpoint's own
+/// TLS and would send the message without. This is why the proxy cannot be spoken to by TLS.
+/// </remarks>
+internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
+{
+    /// <summary>A name may have many addresses; a caller waits for these at most.</summary>
+    private const int MaxTried = 6;
+
+    /// <summary>No address but the last is given less than this, or slow ones would never be reached.</summary>
+    private static readonly TimeSpan LeastPatience = TimeSpan.FromSeconds(1);
+
+    private readonly NetworkRules _rules = new(options);
+    private readonly EgressProxy? _proxy = options.EgressProxy.Url is null ? null : new EgressProxy(options.EgressProxy, resolver, time);
+
+    /// <summary>The handler's <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
+    public ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation) =>
+        new(ConnectAsync(context.DnsEndPoint, cancellation));
+
+    /// <summary>Connects to a host.</summary>
+    /// <exception cref="WebhookConnectException">It is refused, or no connection could be made.</exception>
+    public async Task<Stream> ConnectAsync(DnsEndPoint target, CancellationToken cancellation)
+    {
+        // 1. Port and name.
+        if (!_rules.AllowsPort(target.Port)) throw new AddressRefusedException(target.Host, null, AddressKind.Global);
+        var addresses = await ResolveAsync(target.Host, cancellation);
+
+        // 2. All of the addresses.
+        foreach (var address in addresses)
+        {
+            if (_rules.Addresses.Refusal(address) is { } kind) throw new AddressRefusedException(target.Host, address, kind);
+        }
+
+        // 3. Those very addresses.
+        if (addresses.Length == 0) return await _proxy!.ConnectAsync(target, cancellation);
+        return _proxy is null
+            ? await InTurnAsync(addresses, (address, stop) => DialAsync(new IPEndPoint(address, target.Port), stop), cancellation)
+            : options.EgressProxy.ResolveAtProxy
+                ? await _proxy.ConnectAsync(target, cancellation)
+                : await InTurnAsync(addresses, (address, stop) => _proxy.ConnectAsync(new DnsEndPoint(address.ToString(), target.Port), stop), cancellation);
+    }
+
+    /// <summary>Connects to an address, without delay for small writes.</summary>
+    internal static async Task<Stream> DialAsync(IPEndPoint address, CancellationToken cancellation)
+    {
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(address, cancellation);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The host's addresses; none only if the proxy is to look up a name that is unknown here.</summary>
+    private async Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellation)
+    {
+        if (IPAddress.TryParse(host, out var literal)) return [literal];
+        try
+        {
+            var addresses = await resolver.ResolveAsync(host).WaitAsync(options.ResolveTimeout, time, cancellation);
+            if (addresses.Length > 0) return addresses;
+        }
+        catch (Exception e) when (e is SocketException or TimeoutException or ArgumentException)
+        {
+            if (!options.EgressProxy.ResolveAtProxy || _proxy is null) throw NotResolved(e);
+            return [];
+        }
+
+        return _proxy is not null && options.EgressProxy.ResolveAtProxy ? [] : throw NotResolved(null);
+    }
+
+    private static WebhookConnectException NotResolved(Exception? e) => new(
+        WebhookErrorClass.Dns,
+        e is TimeoutException ? "The host's name could not be looked up in time." : "The host's name has no address.",
+        e);
+
+    private async Task<Stream> InTurnAsync(
+        IPAddress[] addresses, Func<IPAddress, CancellationToken, Task<Stream>> connect, CancellationToken cancellation)
+    {
+        var tries = Math.Min(addresses.Length, MaxTried);
+        var patience = options.ConnectTimeout / tries;
+        if (patience < LeastPatience) patience = LeastPatience;
+        for (var i = 0; ; i++)
+        {
+            // The last has whatever the handler leaves: what is over then is the time for the connection, not for this address.
+            using var limit = i < tries - 1 ? new CancellationTokenSource(patience, time) : new CancellationTokenSource();
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, limit.Token);
+            try
+            {
+                return await connect(addresses[i], stop.Token);
+            }
+            catch (OperationCanceledException) when (limit.IsCancellationRequested && !cancellation.IsCancellationRequested)
+            {
+                continue;
+            }
+            catch (Exception e) when (e is SocketException or WebhookConnectException { Error: WebhookErrorClass.Connect })
+            {
+                if (i < tries - 1) continue;
+                throw e as WebhookConnectException ?? new WebhookConnectException(WebhookErrorClass.Connect, Text((SocketException)e), e);
+            }
+        }
+    }
+
+    /// <summary>The system's own texts may tell the address.</summary>
+    private static string Text(SocketException e) => e.SocketErrorCode switch
+    {
+        SocketError.ConnectionRefused => "The connection was refused.",
+        SocketError.TimedOut => "Nobody answered at the host's address.",
+        SocketError.HostUnreachable or SocketError.NetworkUnreachable or SocketError.HostDown => "The host cannot be reached.",
+        SocketError.ConnectionReset => "The connection was reset.",
+        _ => "No connection could be made.",
+    };
+}

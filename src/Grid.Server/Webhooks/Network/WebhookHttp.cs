@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+
+namespace Grid.Server.Webhooks.Network;
+
+/// <summary>
+/// Sends requests to endpoints: pooled connections, all made by <see cref="GuardedConnector"/>, and nothing followed, stored, unpacked
+/// or trusted that an endpoint answers. Each instance has connections of its own.
+/// </summary>
+internal sealed class WebhookHttp : IDisposable
+{
+    /// <summary>The most of an answer's headers, in KiB.</summary>
+    private const int MaxHeadersKiB = 32;
+
+    /// <summary>The most bytes that are kept of a header's value.</summary>
+    private const int MaxHeaderValue = 2048;
+
+    private static readonly ProductInfoHeaderValue Agent = new("Grid-Webhooks", typeof(WebhookHttp).Assembly.GetName().Version?.ToString(3));
+
+    private readonly WebhookNetworkOptions _options;
+    private readonly NetworkRules _rules;
+    private readonly TimeProvider _time;
+    private readonly HttpMessageInvoker _invoker;
+    private volatile bool _disposed;
+
+    /// <summary>Makes a sender.</summary>
+    public WebhookHttp(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
+    {
+        (_options, _rules, _time) = (options, new NetworkRules(options), time);
+        _invoker = new HttpMessageInvoker(Handler(options, new GuardedConnector(options, resolver, time)));
+    }
+
+    /// <summary>
+    /// Sends a request and reads the answer. Whatever an endpoint does is told by the response and not thrown; so is cancellation.
+    /// </summary>
+    public async Task<WebhookResponse> SendAsync(WebhookRequest request, CancellationToken cancellation = default)
+    {
+        var answer = new Answer(_time.GetUtcNow(), _time.GetTimestamp());
+
+        // The settings may have become stricter since the subscription was made.
+        if (!_rules.AllowsScheme(request.Url.Scheme))
+            return Response(answer, WebhookErrorClass.RefusedAddress, "The URL is not one that webhooks may be sent to.");
+
+        var limit = request.TimeLimit ?? _options.RequestTimeout;
+        using var expiry = new CancellationTokenSource(limit, _time);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, expiry.Token);
+        using var message = Message(request);
+        try
+        {
+            using var response = await _invoker.SendAsync(message, stop.Token);
+            answer.Status = (int)response.StatusCode;
+            ReadHeaders(request, response, answer);
+            await answer.ReadBodyAsync(response.Content, _options, stop.Token);
+            return Judge(answer);
+        }
+        catch (Exception) when (cancellation.IsCancellationRequested || _disposed)
+        {
+            return Response(answer, WebhookErrorClass.Cancelled, "The request was given up.");
+        }
+        catch (Exception e) when (expiry.IsCancellationRequested && e is OperationCanceledException or IOException)
+        {
+            var detail = string.Create(CultureInfo.InvariantCulture, $"No whole answer within {limit.TotalSeconds:0.###} s.");
+            return Response(answer, WebhookErrorClass.Timeout, detail);
+        }
+        catch (Exception e) when (WebhookFailure.Of(e) is { } failure)
+        {
+            return Response(answer, failure.Error, failure.Detail);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        // Requests under way break by it, which is not their endpoints' fault.
+        _disposed = true;
+        _invoker.Dispose();
+    }
+
+    private static SocketsHttpHandler Handler(WebhookNetworkOptions options, GuardedConnector connector) => new()
+    {
+        ConnectCallback = connector.ConnectAsync,
+        ConnectTimeout = options.ConnectTimeout,
+        MaxConnectionsPerServer = options.MaxConnectionsPerHost,
+        PooledConnectionIdleTimeout = options.IdleConnectionTimeout,
+        PooledConnectionLifetime = options.ConnectionLifetime,
+        SslOptions = TlsTrust.Options(options.TrustedCertificates),
+
+        // An endpoint that allows few requests at a time on a connection must not make others of the same host wait.
+        EnableMultipleHttp2Connections = true,
+
+        // A connection whose other end vanished would else fail every request on it until TCP gives up, after a quarter of an hour.
+        KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests,
+        KeepAlivePingDelay = TimeSpan.FromSeconds(20),
+        KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
+
+        // The proxy is the connector's; the environment's would be asked for names that were never checked.
+        UseProxy = false,
+        AllowAutoRedirect = false,
+        UseCookies = false,
+        AutomaticDecompression = DecompressionMethods.None,
+
+        // What is beyond the limit is not read to save the connection either.
+        MaxResponseDrainSize = 0,
+        MaxResponseHeadersLength = MaxHeadersKiB,
+        ActivityHeadersPropagator = options.PropagateTrace ? DistributedContextPropagator.Current : null,
+    };
+
+    private HttpRequestMessage Message(WebhookRequest request)
+    {
+        var message = new HttpRequestMessage(request.Method, request.Url)
+        {
+            Version = _options.Http2 ? HttpVersion.Version20 : HttpVersion.Version11,
+            VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
+        };
+        if (request.Body.Length > 0)
+        {
+            message.Content = new ReadOnlyMemoryContent(request.Body);
+            message.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(request.ContentType);
+        }
+        else if (request.Method == HttpMethod.Post)
+        {
+            message.Content = new ByteArrayContent([]);
+        }
+
+        foreach (var (name, value) in request.Headers)
+        {
+            // The handler would have TLS check the name in Host instead of the URL's.
+            if (name.Equals("Host", StringComparison.OrdinalIgnoreCase)) continue;
+            if (!message.Headers.NonValidated.Contains(name)) message.Headers.TryAddWithoutValidation(name, value);
+        }
+
+        if (message.Headers.UserAgent.Count == 0) message.Headers.UserAgent.Add(Agent);
+        return message;
+    }
+
+    private void ReadHeaders(WebhookRequest request, HttpResponseMessage response, Answer answer)
+    {
+        if (First(response, "Retry-After") is { } retry) answer.RetryAfter = RetryAfter.Parse(retry, _time.GetUtcNow());
+        foreach (var name in request.AnswerHeaders)
+        {
+            if (First(response, name) is { } value)
+                answer.Headers[name] = AnswerText.Make(value, MaxHeaderValue);
+        }
+    }
+
+    private static string? First(HttpResponseMessage response, string name) =>
+        response.Headers.NonValidated.TryGetValues(name, out var values) || response.Content.Headers.NonValidated.TryGetValues(name, out values)
+            ? values.FirstOrDefault()
+            : null;
+
+    private WebhookResponse Judge(Answer answer) => answer.Status switch
+    {
+        >= 200 and < 300 => Response(answer, WebhookErrorClass.None, null),
+        >= 300 and < 400 => Response(answer, WebhookErrorClass.Redirect, "The endpoint answered with a redirect, which is not followed."),
+        _ => Response(answer, WebhookErrorClass.Status, string.Create(CultureInfo.InvariantCulture, $"The endpoint answered {answer.Status}.")),
+    };
+
+    private WebhookResponse Response(Answer answer, WebhookErrorClass error, string? detail) => new()
+    {
+        Error = error,
+        Detail = detail,
+        Status = answer.Status,
+        StartedAt = answer.StartedAt,
+        Duration = _time.GetElapsedTime(answer.Started),
+        Body = answer.Body,
+        BodyClipped = answer.BodyClipped,
+        BodyBytes = answer.BodyBytes,
+        RetryAfter = answer.RetryAfter,
+        Headers = answer.Headers,
+    };
+}
