@@ -55,10 +55,6 @@ internal abstract record WebhookEffect
     /// <param name="StoredDue">The due time under which it stands; 0 when that is not known: look the row up, there may be none.</param>
     public sealed record ForgetParked(MessageRef Ref, long StoredDue) : WebhookEffect;
 
-    /// <summary>Forget all rows of parked messages of a channel.</summary>
-    /// <param name="Channel">The channel's name.</param>
-    public sealed record ForgetChannel(string Channel) : WebhookEffect;
-
     /// <summary>
     /// Messages will never be delivered: record it under (channel, epoch, from), where a repetition after a crash may reach further.
     /// </summary>

@@ -56,8 +56,9 @@ internal sealed partial class WebhookMachine
     }
 
     /// <summary>
-    /// Moves the cursor of a channel. Everything after the position is delivered (again), nothing before it is any more; failed messages
-    /// of the channel are forgotten, in the store, too.
+    /// Moves the cursor of a channel: everything after the position is delivered (again), nothing before it is any more. What was parked
+    /// durably stays, to be tried until it is exhausted or skipped: it could be forgotten only together with the writing of the new
+    /// cursor, or a crash between the two would lose it.
     /// </summary>
     /// <param name="channel">The channel's name.</param>
     /// <param name="position">The place before the next message to deliver.</param>
@@ -71,9 +72,6 @@ internal sealed partial class WebhookMachine
         }
 
         CloseAll(progress);
-        foreach (var entry in _loaded.Values.Where(e => e.Ref.Channel == channel).ToList()) Close(entry);
-        AddRowEffect(new WebhookEffect.ForgetChannel(channel), nowMs);
-        _loadIsVoid = true;
         _ranges -= progress.Ranges.Runs;
         progress.Restart(position);
         progress.Look = true;

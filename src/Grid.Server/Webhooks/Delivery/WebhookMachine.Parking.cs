@@ -89,7 +89,7 @@ internal sealed partial class WebhookMachine
     }
 
     private static bool ChangesRows(WebhookEffect effect) => effect
-        is WebhookEffect.ParkDurably or WebhookEffect.ForgetParked or WebhookEffect.ForgetChannel or WebhookEffect.DeadLetter;
+        is WebhookEffect.ParkDurably or WebhookEffect.ForgetParked or WebhookEffect.DeadLetter;
 
     /// <summary>A message failed: it waits for its time.</summary>
     private void Park(DeliveryEntry entry, long due, long nowMs)

@@ -221,8 +221,11 @@ internal sealed partial class WebhookMachine
         }
 
         _ranges -= channel.Ranges.Runs;
-        channel.Restart(new Position(head.Epoch, Math.Max(0, head.Oldest - 1)));
-        channel.Head = Math.Max(channel.Floor, head.Head);
+        channel.Restart(new Position(head.Epoch, 0));
+        channel.Head = head.Head;
+
+        // What retention took of the new epoch was never seen either.
+        Truncate(channel, head.Oldest, nowMs);
     }
 
     private void Truncate(ChannelProgress channel, long oldest, long nowMs)

@@ -111,18 +111,20 @@ internal sealed partial class WebhookWorld
 
     private SimMessage Find(MessageRef key) => _topics.Single(t => t.Name == key.Channel).Messages[(key.Epoch, key.Offset)];
 
-    private void Apply(WebhookEffect effect)
+    private void Apply(WebhookEffect effect, bool torn)
     {
         switch (effect)
         {
             case WebhookEffect.ParkDurably(var row, _):
                 _rows[row.Ref] = row;
+                if (!torn) break;
+
+                // Now it has a row, and the stored cursor has not passed it: it may come from both.
+                var message = Find(row.Ref);
+                (message.MayRepeat, message.Written, message.AckedBy, _rowsByHand) = (true, false, 0, true);
                 break;
             case WebhookEffect.ForgetParked(var key, _):
                 _rows.Remove(key);
-                break;
-            case WebhookEffect.ForgetChannel(var channel):
-                foreach (var key in _rows.Keys.Where(k => k.Channel == channel).ToList()) _rows.Remove(key);
                 break;
             case WebhookEffect.DeadLetter { Ref: var key }:
                 _rows.Remove(key);

@@ -149,7 +149,7 @@ internal sealed partial class WebhookWorld
         /// <summary>Delivered messages of which the store knows nothing.</summary>
         public List<SimMessage> Unwritten { get; set; } = [];
 
-        public Action? ApplyWrite { get; set; }
+        public Action<bool>? ApplyWrite { get; set; }
     }
 
     private void Activate()
@@ -168,7 +168,7 @@ internal sealed partial class WebhookWorld
         Crashes++;
         Trace("crashes");
         _active.Alive = false;
-        if (_active.ApplyWrite is { } write && _chance.Next(2) == 0) write();
+        if (_active.ApplyWrite is { } write && _chance.Next(3) is var part and > 0) write(part == 1);
         Activate();
     }
 
@@ -252,16 +252,18 @@ internal sealed partial class WebhookWorld
         var acks = act.Unwritten;
         act.Unwritten = [];
         var (fails, unknown) = (!_calm && _chance.NextDouble() < _writeFails, _chance.Next(2) == 0);
-        act.ApplyWrite = () =>
+        act.ApplyWrite = torn =>
         {
-            foreach (var effect in write.Effects) Apply(effect);
+            // Effects and snapshot may lie in two stores, and a crash between them.
+            var done = torn ? _chance.Next(write.Effects.Count + 1) : write.Effects.Count;
+            foreach (var effect in write.Effects.Take(done)) Apply(effect, torn);
+            if (torn) return;
             _stored = _stored is null ? write.Snapshot : _stored.With(write.Snapshot);
             foreach (var message in acks) message.Written = !message.MayRepeat;
-            act.ApplyWrite = null;
         };
         In(1, 200, () => Tell(act, () =>
         {
-            if (!fails || unknown) act.ApplyWrite!();
+            if (!fails || unknown) act.ApplyWrite!(false);
             act.ApplyWrite = null;
             if (fails) act.Unwritten.AddRange(acks);
             act.Machine.EndWrite(!fails, _now);
