@@ -39,6 +39,9 @@ internal sealed class ChannelProgress(string name, Position floor, List<ChannelP
     /// <summary>The read under way; 0 for none.</summary>
     public long Read { get; set; }
 
+    /// <summary>The offset after which that read began.</summary>
+    public long ReadAfter { get; set; }
+
     /// <summary>Whether it stands in the line of channels to read.</summary>
     public bool InLine { get; set; }
 
@@ -303,9 +306,6 @@ internal sealed class DeliveryEntry(ChannelProgress channel, MessageRef message,
 
     /// <summary>Whether it has a row of parked messages.</summary>
     public bool IsStored => StoredDue > 0;
-
-    /// <summary>Whether the window was in use when it was sent.</summary>
-    public bool WindowWasFull { get; set; }
 
     /// <summary>The replay that it is part of.</summary>
     public ReplayJob? Replay => channel.Replay?.Job;

@@ -55,7 +55,7 @@ internal enum DeliveryKind
 /// <param name="Attempt">The number of the attempt for this message: 1 for the first.</param>
 /// <param name="Kind">Why it is made.</param>
 /// <param name="IsProbe">Whether it finds out if an endpoint taken for dead lives.</param>
-internal sealed record Delivery(long Number, MessageRef Ref, Message Message, int Attempt, DeliveryKind Kind, bool IsProbe);
+internal sealed record WebhookAttempt(long Number, MessageRef Ref, Message Message, int Attempt, DeliveryKind Kind, bool IsProbe);
 
 /// <summary>A read of the log to make.</summary>
 /// <param name="Number">Names the read until its page is there.</param>

@@ -26,7 +26,7 @@ internal sealed partial class WebhookMachine
         switch (outcome.Kind)
         {
             case OutcomeKind.Delivered:
-                OnEndpointWorks(entry, outcome, nowMs);
+                OnEndpointWorks(number, outcome, nowMs);
                 if (!closed) Deliver(entry, nowMs);
                 break;
             case OutcomeKind.Failed or OutcomeKind.Rejected:
@@ -54,11 +54,13 @@ internal sealed partial class WebhookMachine
         if (_letGo) LetGo();
     }
 
-    private void OnEndpointWorks(DeliveryEntry entry, Outcome outcome, long nowMs)
+    private void OnEndpointWorks(long number, Outcome outcome, long nowMs)
     {
         _failingTold = false;
         _faultMs = 0;
-        _window.OnDelivered(entry.WindowWasFull, outcome.TookMs);
+
+        // The window was in use if it filled up while this one was on its way.
+        _window.OnDelivered(_lastFull >= number, outcome.TookMs);
         if (!_circuit.OnDelivered(nowMs)) return;
         _window.SlowStart();
         _writes.Add(new WebhookEffect.Recovered(nowMs), nowMs);

@@ -72,7 +72,9 @@ internal sealed partial class WebhookMachine
         }
 
         channel.Look = false;
-        if (!Reconcile(channel, page.Head, nowMs))
+
+        // Where it begins anew, or a lane became free by what retention took, the page is not what comes next.
+        if (!Reconcile(channel, page.Head, nowMs) || channel.ReadTo < channel.ReadAfter)
         {
             Line(channel);
             return;
@@ -160,6 +162,7 @@ internal sealed partial class WebhookMachine
         channel.MoveReadTo(channel.Ranges.SkipFrom(channel.ReadTo));
         var hole = channel.Ranges.NextAfter(channel.ReadTo) - channel.ReadTo - 1;
         channel.Read = ++_lastNumber;
+        channel.ReadAfter = channel.ReadTo;
         _reads[channel.Read] = (channel, null);
         return new ReadRequest(channel.Read, channel.Name, channel.ReadTo, (int)Math.Clamp(hole, 1, max));
     }
@@ -194,7 +197,7 @@ internal sealed partial class WebhookMachine
         return [last];
     }
 
-    /// <summary>Compares a channel with what the log says of it. False: it begins anew, and what was read does not count.</summary>
+    /// <summary>Compares a channel with what the log says of it. False: it begins anew.</summary>
     private bool Reconcile(ChannelProgress channel, ChannelHead head, long nowMs)
     {
         if (head.Epoch != channel.Epoch)

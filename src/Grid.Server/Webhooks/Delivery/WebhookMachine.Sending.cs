@@ -10,6 +10,7 @@ internal sealed partial class WebhookMachine
     private readonly Queue<DeliveryEntry> _readyRetries = new();
     private DeliveryEntry? _probe;
     private long _probes;
+    private long _lastFull;
     private int _retriesOut;
     private int _sinceRetry;
     private int _sinceReplay;
@@ -25,7 +26,7 @@ internal sealed partial class WebhookMachine
     private bool FreshIsFree => !Ordered || _blocks == 0;
 
     /// <summary>The next attempt to make, or null when none can be made now.</summary>
-    public Delivery? NextDelivery(long nowMs)
+    public WebhookAttempt? NextDelivery(long nowMs)
     {
         if (Status != WebhookStatus.Active || StoreIsBehind || nowMs < HeldUntil) return null;
         if (_bucket?.HasToken(nowMs) == false) return null;
@@ -37,7 +38,7 @@ internal sealed partial class WebhookMachine
         if (probing) (_probe, _probes) = (entry, _probes + 1);
         _flights.Add(number, entry);
         entry.State = EntryState.InFlight;
-        entry.WindowWasFull = _flights.Count * 4 >= _window.Size * 3;
+        if (_flights.Count >= _window.Size) _lastFull = number;
         if (entry.Lane is { } lane)
         {
             lane.Busy++;
@@ -45,7 +46,7 @@ internal sealed partial class WebhookMachine
         }
 
         var kind = entry.Replay is not null ? DeliveryKind.Replay : entry.Retrying ? DeliveryKind.Retry : DeliveryKind.Fresh;
-        return new Delivery(number, entry.Ref, entry.Message!, entry.Attempts + 1, kind, probing);
+        return new WebhookAttempt(number, entry.Ref, entry.Message!, entry.Attempts + 1, kind, probing);
     }
 
     private DeliveryEntry? Pick(long nowMs, bool probing)

@@ -45,9 +45,9 @@ internal sealed class Rig
     }
 
     /// <summary>Every attempt that may be made now.</summary>
-    public List<Grid.Server.Webhooks.Delivery.Delivery> Take()
+    public List<WebhookAttempt> Take()
     {
-        var taken = new List<Grid.Server.Webhooks.Delivery.Delivery>();
+        var taken = new List<WebhookAttempt>();
         for (var busy = true; busy;)
         {
             busy = false;
@@ -76,20 +76,20 @@ internal sealed class Rig
         return taken;
     }
 
-    public Grid.Server.Webhooks.Delivery.Delivery TakeOne() => Assert.Single(Take());
+    public WebhookAttempt TakeOne() => Assert.Single(Take());
 
-    public void Answer(Grid.Server.Webhooks.Delivery.Delivery delivery, OutcomeKind kind, long retryAfterMs = 0) =>
+    public void Answer(WebhookAttempt delivery, OutcomeKind kind, long retryAfterMs = 0) =>
         Machine.OnOutcome(delivery.Number, new Outcome(kind, 10, retryAfterMs, kind.ToString()), Now);
 
-    public void Answer(IEnumerable<Grid.Server.Webhooks.Delivery.Delivery> deliveries, OutcomeKind kind = OutcomeKind.Delivered)
+    public void Answer(IEnumerable<WebhookAttempt> deliveries, OutcomeKind kind = OutcomeKind.Delivered)
     {
         foreach (var delivery in deliveries) Answer(delivery, kind);
     }
 
     /// <summary>Delivers until nothing is left to do now; returns what was delivered.</summary>
-    public List<Grid.Server.Webhooks.Delivery.Delivery> DeliverAll()
+    public List<WebhookAttempt> DeliverAll()
     {
-        var all = new List<Grid.Server.Webhooks.Delivery.Delivery>();
+        var all = new List<WebhookAttempt>();
         while (Take() is { Count: > 0 } some)
         {
             all.AddRange(some);

@@ -51,6 +51,7 @@ public sealed class WebhookSimulationTests(ITestOutputHelper output)
         });
         output.WriteLine($"{count} schedules from seed {first} on, {steps:N0} steps, {sent:N0} attempts, {crashes:N0} crashes, {clock.Elapsed}");
         foreach (var (seed, failure) in failures) output.WriteLine($"seed {seed}: {failure}");
+        foreach (var seed in failures.Keys.Skip(1).Take(4)) WriteTrace(seed);
         if (failed != int.MaxValue) Replay(failed);
     }
 
@@ -72,6 +73,13 @@ public sealed class WebhookSimulationTests(ITestOutputHelper output)
 
     private void Replay(int seed)
     {
+        var (file, lines, failure) = WriteTrace(seed);
+        foreach (var line in lines.TakeLast(LinesShown)) output.WriteLine(line);
+        if (failure is not null) Assert.Fail($"Seed {seed} (its trace is in {file}): {failure}");
+    }
+
+    private static (string File, List<string> Lines, string? Failure) WriteTrace(int seed)
+    {
         var world = new WebhookWorld(seed, tracing: true);
         string? failure = null;
         try
@@ -85,7 +93,6 @@ public sealed class WebhookSimulationTests(ITestOutputHelper output)
 
         var file = Path.Combine(Path.GetTempPath(), $"grid-webhook-simulation-{seed}.txt");
         File.WriteAllLines(file, world.Lines);
-        foreach (var line in world.Lines.TakeLast(LinesShown)) output.WriteLine(line);
-        if (failure is not null) Assert.Fail($"Seed {seed} (its trace is in {file}): {failure}");
+        return (file, world.Lines, failure);
     }
 }

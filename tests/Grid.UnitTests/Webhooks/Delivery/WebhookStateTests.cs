@@ -126,6 +126,21 @@ public sealed class WebhookStateTests
     }
 
     [Fact]
+    public void A_lane_that_retention_frees_loses_nothing_that_waited_behind()
+    {
+        var rig = new Rig(new() { Mode = WebhookMode.Keyed, KeySeparator = ':' });
+        rig.Publish("a", key: "x:1");
+        rig.Answer(rig.TakeOne(), OutcomeKind.Failed);
+        rig.Publish("a", 5, key: "x:2");
+        rig.Publish("a", 5, key: "y:1");
+        rig.DeliverAll();
+        rig.Topic("a").Trim(3);
+        rig.Publish("a", key: "y:2");
+        Assert.Equal([4L, 5, 6, 12], rig.DeliverAll().Select(d => d.Ref.Offset).Order());
+        Assert.Equal(12, rig.Floor("a"));
+    }
+
+    [Fact]
     public void A_new_epoch_is_recorded_and_read_from_its_start()
     {
         var rig = new Rig();

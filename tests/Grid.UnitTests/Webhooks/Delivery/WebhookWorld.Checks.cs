@@ -7,7 +7,7 @@ internal sealed partial class WebhookWorld
     private readonly HashSet<WebhookEffect> _absorbed = new(ReferenceEqualityComparer.Instance);
     private bool _settingsChanged;
 
-    private void Send(Activation act, Grid.Server.Webhooks.Delivery.Delivery delivery)
+    private void Send(Activation act, WebhookAttempt delivery)
     {
         Sent++;
         var machine = act.Machine;
@@ -49,7 +49,7 @@ internal sealed partial class WebhookWorld
         }));
     }
 
-    private void CheckId(Grid.Server.Webhooks.Delivery.Delivery delivery, SimMessage message)
+    private void CheckId(WebhookAttempt delivery, SimMessage message)
     {
         var id = delivery.Ref.ToId();
         if (!_byId.TryAdd(id, message) && _byId[id] != message) throw Broken($"{message} has the id of {_byId[id]}.");
@@ -98,13 +98,17 @@ internal sealed partial class WebhookWorld
             else if (effect is WebhookEffect.Truncated cut)
             {
                 var topic = _topics.Single(t => t.Name == cut.Channel);
-                if (cut.Reason == Grid.Server.Webhooks.Delivery.TruncationReason.Retention && cut.Epoch == topic.Epoch && cut.To >= topic.Oldest)
+                if (cut.Reason == TruncationReason.Retention && cut.Epoch == topic.Epoch && cut.To >= topic.Oldest)
                     throw Broken($"{cut} is still there.");
 
-                // An epoch that ended takes along also what nobody had looked at.
-                var to = cut.Reason == Grid.Server.Webhooks.Delivery.TruncationReason.Epoch && cut.To >= cut.From - 1 && cut.Replay is null ? long.MaxValue : cut.To;
-                foreach (var message in topic.Messages.Values.Where(m => m.Epoch == cut.Epoch && m.Message.Offset >= cut.From && m.Message.Offset <= to))
-                    message.Resolved = true;
+                // An epoch that ended takes along also what nobody had looked at, and so do epochs between.
+                var ended = cut is { Reason: TruncationReason.Epoch, Replay: null } && cut.To >= cut.From - 1;
+                foreach (var message in topic.Messages.Values)
+                {
+                    var offset = message.Message.Offset;
+                    if (message.Epoch == cut.Epoch ? offset >= cut.From && (ended || offset <= cut.To) : ended && message.Epoch != topic.Epoch)
+                        message.Resolved = true;
+                }
             }
         }
     }
@@ -155,8 +159,8 @@ internal sealed partial class WebhookWorld
 
         if (_rows.Count > 0) throw Broken($"{_rows.Count} parked messages were forgotten.");
         if (machine.HasUnwritten) throw Broken("Something is never written.");
-        if (machine.Lag > 0 || machine.Parked > 0 || machine.InFlight > 0 || machine.IsOpen || machine.Replay is not null)
-            throw Broken($"It rests with lag {machine.Lag}, {machine.Parked} parked, {machine.InFlight} on their way, open {machine.IsOpen}.");
+        if (machine.Lag > 0 || machine.Parked > 0 || machine.InFlight > 0 || machine.Replay is not null)
+            throw Broken($"It rests with lag {machine.Lag}, {machine.Parked} parked, {machine.InFlight} on their way.");
         foreach (var channel in _stored!.Channels)
         {
             if (channel.Ranges.Count > 0 || channel.Parked.Count > 0) throw Broken($"{channel.Channel} has remains in the store.");

@@ -144,7 +144,7 @@ internal sealed partial class WebhookWorld
 
         public int TimerVersion { get; set; }
 
-        public Dictionary<long, (Grid.Server.Webhooks.Delivery.Delivery Delivery, int Seeks)> Flights { get; } = [];
+        public Dictionary<long, (WebhookAttempt Delivery, int Seeks)> Flights { get; } = [];
 
         /// <summary>Delivered messages of which the store knows nothing.</summary>
         public List<SimMessage> Unwritten { get; set; } = [];
