@@ -69,7 +69,7 @@ internal sealed record DeliveryLimits
     /// <summary>The most requests on their way at once. Default: 256.</summary>
     public int MaxWindow { get; init; } = 256;
 
-    /// <summary>The most messages read ahead. Default: 512.</summary>
+    /// <summary>Messages read ahead at which reading stops; pages under way may still come on top. Default: 512.</summary>
     public int MaxQueued { get; init; } = 512;
 
     /// <summary>The payload bytes read ahead at which reading stops. Default: 1 MiB.</summary>

@@ -11,6 +11,9 @@ namespace Grid.Server.Webhooks.Delivery;
 /// <see cref="OnReadFailed"/>; (2) <see cref="NextDelivery"/> until it is null, each ended by <see cref="OnOutcome"/>, before which the
 /// attempt is in the attempt log; (3) <see cref="NextParkedLoad"/>; (4) <see cref="BeginWrite"/>, if it gives something: carry out the
 /// effects, then store the snapshot, then <see cref="EndWrite"/>; (5) one timer for <see cref="NextDue"/>.</para>
+/// <para>When it starts: the machine is made with what was stored, <see cref="Add"/> is called for every channel that a mark names (those that
+/// are known are left as they are), and <see cref="NoticeParked"/> with the due time of the first row of parked messages, if there are
+/// any: rows and snapshot may lie in two stores, and the snapshot may be older, or lost. Every channel is then looked at once.</para>
 /// <para>A message is <i>settled</i> (never sent again), <i>open</i> (read, on its way, or waiting for its next attempt), or neither: then
 /// it is read when its turn comes. All that a restart, an open circuit, a pause or a full memory lets go of is neither, so nothing is
 /// lost by letting go. What was acknowledged, but not written before a crash, is sent again under the same id, and nothing else.</para>

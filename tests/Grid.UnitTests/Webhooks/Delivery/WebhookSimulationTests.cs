@@ -10,7 +10,7 @@ namespace Grid.UnitTests.Webhooks.Delivery;
 /// </summary>
 public sealed class WebhookSimulationTests(ITestOutputHelper output)
 {
-    private const int Usual = 3_000;
+    private const int Usual = 2_000;
     private const int LinesShown = 150;
 
     [Fact]
