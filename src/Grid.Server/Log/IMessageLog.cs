@@ -124,6 +124,12 @@ public readonly record struct SeenKey(int Index, long Offset);
 /// <param name="Seen">For <see cref="AppendStatus.KeysSeen"/>: every message of the request whose key was seen.</param>
 public readonly record struct AppendResult(AppendStatus Status, Position Head, IReadOnlyList<SeenKey> Seen)
 {
+    /// <summary>
+    /// The webhook subscriptions that got work by this append and had none before, to be woken; null: none. See
+    /// <see cref="Webhooks.Store.IWebhookStore"/>.
+    /// </summary>
+    public IReadOnlyList<string>? Woken { get; init; }
+
     /// <summary>All stored.</summary>
     public static AppendResult Appended(Position head) => new(AppendStatus.Appended, head, []);
 
