@@ -21,7 +21,10 @@ public interface IWebhookGrain : IGrainWithStringKey
     [Alias("Get")]
     Task<WebhookDescription?> GetAsync();
 
-    /// <summary>Replaces the definition; cursors stay. New channels begin with now.</summary>
+    /// <summary>
+    /// Replaces the definition; cursors stay. New channels begin with now. A header whose value is what reads show in place of the real one
+    /// keeps the value that is stored: who changes something has read the definition, and knows no other.
+    /// </summary>
     [Alias("Update")]
     Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition);
 

@@ -1,6 +1,9 @@
+using System.Reflection;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Grid.Protocol;
 using Grid.Server.Tenancy;
+using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.OpenApi;
@@ -35,7 +38,7 @@ internal static class ApiDocument
     private static void Describe(OpenApiSchema schema, Type type)
     {
         // The framework allows for numbers in strings, as its serializer could read them; here they are numbers alone.
-        if (schema.Type is { } kind && kind.HasFlag(JsonSchemaType.Integer))
+        if (schema.Type is { } kind && (kind & (JsonSchemaType.Integer | JsonSchemaType.Number)) != 0)
         {
             schema.Type = kind & ~JsonSchemaType.String;
             schema.Pattern = null;
@@ -51,6 +54,10 @@ internal static class ApiDocument
         {
             if (schema.Properties?["code"] is OpenApiSchema code) code.Enum = [.. Enum.GetValues<ErrorCode>().Select(c => (JsonNode)c.Name())];
         }
+        else if (type.IsDefined(typeof(SparseBodyAttribute), inherit: false))
+        {
+            LeaveOut(schema, type);
+        }
         else if (type == typeof(PublishMessage))
         {
             schema.Required = null;
@@ -62,6 +69,17 @@ internal static class ApiDocument
             foreach (var member in (schema.Properties ?? new Dictionary<string, IOpenApiSchema>()).Values.OfType<OpenApiSchema>())
                 member.Type &= ~JsonSchemaType.Null;
         }
+    }
+
+    /// <summary>Of a body whose members are left out when there is nothing to say, only those that can't be null are required.</summary>
+    private static void LeaveOut(OpenApiSchema schema, Type type)
+    {
+        var nullability = new NullabilityInfoContext();
+        var optional = type.GetProperties()
+            .Where(p => nullability.Create(p).ReadState == NullabilityState.Nullable)
+            .Select(p => JsonNamingPolicy.CamelCase.ConvertName(p.Name))
+            .ToHashSet(StringComparer.Ordinal);
+        schema.Required = (schema.Properties?.Keys ?? Enumerable.Empty<string>()).Where(name => !optional.Contains(name)).ToHashSet();
     }
 
     private static Task Describe(OpenApiDocument document)
@@ -90,6 +108,7 @@ internal static class ApiDocument
             new() { Name = "Tokens", Description = "Tokens for clients." },
             new() { Name = "Channels", Description = "Publishing to channels and reading them." },
             new() { Name = "Sessions", Description = "Who is connected, and ending it." },
+            new() { Name = "Webhooks", Description = "Subscriptions whose messages are sent to an endpoint, or polled for." },
             new() { Name = "Health", Description = "For load balancers and orchestrators." },
             new() { Name = "Playground", Description = "The page that shows what Grid does." },
         };
@@ -124,9 +143,14 @@ internal static class ApiDocument
 
         foreach (var parameter in operation.Parameters.OfType<OpenApiParameter>().Where(p => p.In == ParameterLocation.Path))
         {
-            parameter.Description ??= parameter.Name == "channel"
-                ? "The channel: 1 to 200 characters of A-Z a-z 0-9 _ . : ~ @ -"
-                : "The session's id.";
+            parameter.Description ??= parameter.Name switch
+            {
+                "channel" => "The channel: 1 to 200 characters of A-Z a-z 0-9 _ . : ~ @ -",
+                "session" => "The session's id.",
+                "messageId" => "The message's id, the header `webhook-id`.",
+                "replayId" => "The replay's id.",
+                _ => "The webhook's id.",
+            };
         }
 
         if (metadata.OfType<Microsoft.AspNetCore.Authorization.IAuthorizeData>().Any())
@@ -142,12 +166,15 @@ internal static class ApiDocument
         var many = metadata.OfType<OneOrMany>().Any();
         if (operation.RequestBody is OpenApiRequestBody { Content: { } requests } body)
         {
-            body.Required = true;
+            body.Required = !metadata.OfType<IAcceptsMetadata>().Any(a => a.IsOptional);
             requests.Remove(ApiMetadata.AnyContentType);
             Fill(requests, example?.Request, many, null);
         }
 
-        if (operation.Responses?.GetValueOrDefault("200") is OpenApiResponse { Content: { } answers }) Fill(answers, example?.Response, many, Refused());
+        foreach (var success in (string[])["200", "201", "202"])
+        {
+            if (operation.Responses?.GetValueOrDefault(success) is OpenApiResponse { Content: { } answers }) Fill(answers, example?.Response, many, Refused());
+        }
     }
 
     private static void Fill(IDictionary<string, OpenApiMediaType> content, string? example, bool many, OpenApiSchema? other)

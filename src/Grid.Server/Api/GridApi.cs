@@ -1,5 +1,7 @@
 using Grid.Server.Hosting;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks.Network;
+using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -18,7 +20,8 @@ internal static class GridApi
 {
     /// <summary>
     /// Registers identity, the API, health and the document. The host registers besides: <see cref="ISecretStore"/>,
-    /// <see cref="Channels.IChannelPublisher"/>, <see cref="Channels.IChannelReader"/>, <see cref="Relay.IGridDirectory"/>, and the grain storage <c>config</c>.
+    /// <see cref="Channels.IChannelPublisher"/>, <see cref="Channels.IChannelReader"/>, <see cref="Relay.IGridDirectory"/>, the grain storage <c>config</c>,
+    /// and for webhooks <see cref="IWebhookStore"/> and <see cref="NetworkRules"/>.
     /// </summary>
     /// <remarks>
     /// Adds the authentication schemes <c>Grid</c> and <c>GridBasic</c>, which only Grid's own endpoints name. ASP.NET takes a single
@@ -47,6 +50,9 @@ internal static class GridApi
         services.TryAddSingleton<PlaygroundLimiter>();
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton<IReadiness, Readiness>();
+        services.TryAddSingleton(s => new WebhookRules(s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>()));
+        services.TryAddSingleton(s => new WebhookAccess(
+            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<WebhookRules>()));
         services.TryAddEnumerable(ServiceDescriptor.Transient<IStartupFilter, StatusProblems>());
 
         services.AddAuthentication()
@@ -76,6 +82,7 @@ internal static class GridApi
         v1.MapPublish();
         v1.MapChannels();
         v1.MapSessions();
+        v1.MapWebhooks();
 
         endpoints.MapPlayground();
         endpoints.MapGridHealth();

@@ -1,0 +1,77 @@
+using System.Buffers;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Channels;
+using Microsoft.AspNetCore.Http;
+
+namespace Grid.Server.Api;
+
+/// <summary>
+/// All dead letters of a subscription, a JSON object on each line, written as they are read: a million of them need the memory of a page.
+/// If a page cannot be read the connection is cut, so that a part never looks like the whole.
+/// </summary>
+internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader channels, string tenant, string id, WebhookDeadLetter[] first) : IResult
+{
+    /// <summary>How many are read at once.</summary>
+    public const int PageSize = 100;
+
+    /// <summary>The media type.</summary>
+    public const string MediaType = "application/x-ndjson";
+
+    private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <inheritdoc/>
+    public async Task ExecuteAsync(HttpContext httpContext)
+    {
+        var (response, cancelled) = (httpContext.Response, httpContext.RequestAborted);
+        response.ContentType = MediaType;
+        response.Headers.ContentDisposition = $"attachment; filename=\"dead-letters-{id}.ndjson\"";
+        var output = response.BodyWriter;
+        await using var json = new Utf8JsonWriter(output, Json);
+        for (var page = first; page.Length > 0;)
+        {
+            foreach (var letter in page)
+            {
+                var message = await ReadAsync(letter, cancelled);
+                json.Reset();
+                Write(json, letter, message);
+                await json.FlushAsync(cancelled);
+                output.Write("\n"u8);
+            }
+
+            await output.FlushAsync(cancelled);
+
+            // Fewer than asked for: there are no more. Else what was added meanwhile is newer, and not part of this.
+            if (page.Length < PageSize) break;
+            page = await grain.ListDeadLettersAsync(page[^1].Place, PageSize) ?? [];
+        }
+    }
+
+    private static void Write(Utf8JsonWriter json, WebhookDeadLetter letter, Message? message)
+    {
+        json.WriteStartObject();
+        json.WriteString("messageId", letter.MessageId);
+        json.WriteString("channel", letter.Channel);
+        json.WriteString("epoch", letter.Epoch);
+        json.WriteNumber("offset", letter.Offset);
+        json.WriteNumber("attempts", letter.Attempts);
+        json.WriteString("at", letter.At.UtcDateTime);
+        if (letter.Failure is { } failure) json.WriteString("failure", failure);
+        if (message is not null)
+        {
+            json.WritePropertyName("message");
+            JsonWireCodec.WriteMessageItem(json, message);
+        }
+
+        json.WriteEndObject();
+    }
+
+    /// <summary>The message itself; null when retention took it.</summary>
+    private async ValueTask<Message?> ReadAsync(WebhookDeadLetter letter, CancellationToken cancelled)
+    {
+        var page = await channels.ReadAsync(new ChannelId(tenant, letter.Channel), letter.Offset - 1, 1, cancellationToken: cancelled);
+        return page.Head.Epoch == letter.Epoch && page.Messages is [{ } message, ..] && message.Offset == letter.Offset ? message : null;
+    }
+}
