@@ -19,10 +19,10 @@ public sealed record MintedToken(string Token, DateTimeOffset ExpiresAt);
 public sealed record ChannelPage(string Epoch, long Oldest, long Head, IReadOnlyList<GridMessage> Messages);
 
 /// <summary>
-/// The HTTP side of Grid for an application's own server, with an API key: mint tokens, publish, read history. It retries nothing;
-/// a publish with a key can be repeated safely.
+/// The HTTP side of Grid for an application's own server, with an API key: mint tokens, publish, read history, manage webhooks. It
+/// retries nothing; a publish with a key can be repeated safely.
 /// </summary>
-public sealed class GridServerClient
+public sealed partial class GridServerClient
 {
     private readonly HttpClient _http;
     private readonly Uri _base;
@@ -178,26 +178,39 @@ public sealed class GridServerClient
 
     private async Task<JsonDocument> SendAsync(HttpMethod method, string path, HttpContent? body, CancellationToken cancellationToken)
     {
-        using var request = new HttpRequestMessage(method, new Uri(_base, path)) { Content = body };
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _apiKey);
-        using var response = await _http.SendAsync(request, cancellationToken);
-        var bytes = await response.Content.ReadAsByteArrayAsync(cancellationToken);
-        JsonDocument? document = null;
+        using var response = await SendAsync(method, path, body, HttpCompletionOption.ResponseContentRead, cancellationToken);
         try
         {
-            document = JsonDocument.Parse(bytes);
+            return JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken));
         }
-        catch (JsonException e) when (response.IsSuccessStatusCode)
+        catch (JsonException e)
         {
             throw new GridException(GridErrorCodes.Protocol, "The server's answer is no JSON.", e);
         }
-        catch (JsonException)
-        {
-            // An error of something in between, such as a proxy: the status code says enough.
-        }
+    }
 
-        if (response.IsSuccessStatusCode) return document!;
-        using (document) throw Refusal(response, document);
+    /// <summary>Sends a request; the answer is a success, and the caller's to dispose.</summary>
+    private async Task<HttpResponseMessage> SendAsync(
+        HttpMethod method, string path, HttpContent? body, HttpCompletionOption completion, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(method, new Uri(_base, path)) { Content = body };
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _apiKey);
+        var response = await _http.SendAsync(request, completion, cancellationToken);
+        if (response.IsSuccessStatusCode) return response;
+        using (response)
+        {
+            JsonDocument? document = null;
+            try
+            {
+                document = JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken));
+            }
+            catch (JsonException)
+            {
+                // An error of something in between, such as a proxy: the status code says enough.
+            }
+
+            using (document) throw Refusal(response, document);
+        }
     }
 
     private static GridException Refusal(HttpResponseMessage response, JsonDocument? problem)

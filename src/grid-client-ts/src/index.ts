@@ -9,6 +9,8 @@ export type { WebSocketFactory, WebSocketLike } from './socket.js';
 export type { GridStorage } from './store.js';
 export type { Message, SubscribeOptions, Subscription } from './subscription.js';
 export type { TokenProvider, TokenReason } from './token.js';
+export { GridWebhooks, type GridWebhooksOptions } from './webhook-api.js';
+export type * from './webhook-types.js';
 export {
   verifyWebhook, WebhookError, type VerifiedWebhook, type WebhookErrorCode, type WebhookHeaders, type WebhookOptions,
 } from './webhooks.js';

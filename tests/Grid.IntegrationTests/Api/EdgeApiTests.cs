@@ -114,7 +114,10 @@ public sealed class EdgeApiTests(ApiHost host)
             if (method != "delete") Assert.NotNull(operation["responses"]!["200"]!["content"]!["application/json"]!["example"]);
         }
 
-        Assert.Equal(expected.Select(e => e.Path).Distinct().Order(), document["paths"]!.AsObject().Select(p => p.Key).Order());
+        // Those of webhooks are compared where they are tested.
+        Assert.Equal(
+            expected.Select(e => e.Path).Distinct().Order(),
+            document["paths"]!.AsObject().Select(p => p.Key).Where(p => !p.StartsWith("/v1/webhooks", StringComparison.Ordinal)).Order());
         Assert.Equal("bearer", (string?)document["components"]!["securitySchemes"]!["bearer"]!["scheme"]);
         var publish = document["paths"]!["/v1/channels/{channel}/messages"]!["post"]!;
         Assert.Equal(2, publish["requestBody"]!["content"]!["application/json"]!["schema"]!["oneOf"]!.AsArray().Count);

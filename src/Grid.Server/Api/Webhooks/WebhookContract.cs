@@ -268,7 +268,7 @@ internal sealed record WebhookSeek(
 internal sealed record WebhookReplayRequest(
     [property: Description("With the first message that is not older (RFC 3339).")] DateTime? Since,
     [property: Description("Places by channel: what comes after them is delivered.")] Dictionary<string, WebhookPosition>? Positions,
-    [property: Description("The most messages per second, 0.01 to 10,000. Left out: no limit of its own.")] double? PerSecond);
+    [property: Description("The most messages per second, 0.01 to 10,000. Left out: the server's choice.")] double? PerSecond);
 
 [SparseBody, Description("Which dead letters.")]
 internal sealed record WebhookRedrive([property: Description("Ids of 1 to 1,000 messages. Left out: all.")] string[]? Messages);

@@ -100,7 +100,7 @@ internal static class WebhookEndpoints
                 null,
                 """{"id":"att_7f3a","messageId":"evt_Rk9P","attempt":1,"at":"2026-01-01T12:00:00Z","durationMs":31,"status":204,"succeeded":true,"responseClipped":false}""");
 
-        Switch("pause", PauseAsync, "Stop deliveries", "Stops deliveries and keeps everything. 409 when the subscription is disabled.");
+        Switch("pause", PauseAsync, "Stop deliveries", "Stops deliveries and keeps everything. 409 when the subscription is not active.");
         Switch("resume", ResumeAsync, "Go on after a pause", "Goes on with the message after the cursor. 409 when the subscription is not paused.");
         Switch("disable", DisableAsync, "Switch a subscription off", "Cursors and backlog stay, within retention.");
 
@@ -188,7 +188,7 @@ internal static class WebhookEndpoints
     }
 
     private static Task<IResult> PauseAsync(string id, HttpContext context, WebhookAccess webhooks) =>
-        SwitchAsync(id, context, webhooks, static g => g.PauseAsync(), "The webhook is disabled.");
+        SwitchAsync(id, context, webhooks, static g => g.PauseAsync(), "The webhook is not active.");
 
     private static Task<IResult> ResumeAsync(string id, HttpContext context, WebhookAccess webhooks) =>
         SwitchAsync(id, context, webhooks, static g => g.ResumeAsync(), "The webhook is not paused.");

@@ -100,7 +100,7 @@ internal static class WebhookMessageEndpoints
             .WithName("replayWebhook")
             .WithSummary("Deliver the past once more")
             .WithDescription(
-                "Delivers what matches from a place on, up to where the channels reach now, beside what is new and behind it in turn. `Location` names the replay. 409 "
+                "Delivers what matches from a place on, up to where the subscription stands, beside what is new and behind it in turn. `Location` names the replay. 409 "
                 + "while another one is under way. Needs `history`.")
             .Accepts<WebhookReplayRequest>("application/json", ApiMetadata.AnyContentType)
             .Produces<WebhookReplayItem>(StatusCodes.Status202Accepted)

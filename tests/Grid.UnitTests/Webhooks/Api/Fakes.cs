@@ -88,7 +88,7 @@ internal sealed class FakeWebhooks
         method == "GetGrain" && arguments is [string key, ..] ? Grain(key) : throw new InvalidOperationException(method));
 
     public IWebhookStore Store => Answering.Make<IWebhookStore>((method, arguments) => method == "ListAsync"
-        ? List((string)arguments[0]!, (string)arguments[1]!, (int)arguments[2]!)
+        ? new ValueTask<IReadOnlyList<StoredWebhook>>(List((string)arguments[0]!, (string)arguments[1]!, (int)arguments[2]!))
         : throw new InvalidOperationException(method));
 
     public static WebhookDescription Describe(string id, WebhookDefinition? definition = null) => new()
@@ -134,7 +134,7 @@ internal sealed class FakeWebhooks
         (Arguments, Full) = ([], false);
     }
 
-    private ValueTask<IReadOnlyList<StoredWebhook>> List(string tenant, string after, int limit) => new(
+    private IReadOnlyList<StoredWebhook> List(string tenant, string after, int limit) =>
     [
         .. Existing.Where(w => w.Key.StartsWith(tenant + "/", StringComparison.Ordinal))
             .OrderBy(w => w.Value.Id, StringComparer.Ordinal)
@@ -148,7 +148,7 @@ internal sealed class FakeWebhooks
                 Definition = default,
                 Secrets = default,
             }),
-    ]);
+    ];
 
     private IWebhookGrain Grain(string key) => Answering.Make<IWebhookGrain>((method, arguments) =>
     {

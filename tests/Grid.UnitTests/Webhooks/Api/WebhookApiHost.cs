@@ -7,7 +7,6 @@ using Grid.Protocol;
 using Grid.Server.Api;
 using Grid.Server.Channels;
 using Grid.Server.Hosting;
-using Grid.Server.Log;
 using Grid.Server.Relay;
 using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Network;
@@ -25,9 +24,10 @@ namespace Grid.UnitTests.Webhooks.Api;
 public sealed class WebhookApiHost : IAsyncLifetime
 {
     private WebApplication _app = null!;
-    private Uri _address = null!;
 
     internal FakeWebhooks Webhooks { get; } = new();
+
+    public Uri Address { get; private set; } = null!;
 
     public async Task InitializeAsync()
     {
@@ -51,7 +51,7 @@ public sealed class WebhookApiHost : IAsyncLifetime
         _app = builder.Build();
         _app.MapGridApi();
         await _app.StartAsync();
-        _address = new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
+        Address = new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
     }
 
     public async Task DisposeAsync()
@@ -70,7 +70,7 @@ public sealed class WebhookApiHost : IAsyncLifetime
     {
         using var client = new HttpClient();
         using var request = new HttpRequestMessage(
-            new HttpMethod(method), new Uri(_address, path.StartsWith("//", StringComparison.Ordinal) ? path[1..] : "/v1/webhooks" + path));
+            new HttpMethod(method), new Uri(Address, path.StartsWith("//", StringComparison.Ordinal) ? path[1..] : "/v1/webhooks" + path));
         if (credential is not null) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", credential);
         if (body is not null) request.Content = new StringContent(body, Encoding.UTF8, "application/json");
         var response = await client.SendAsync(request);

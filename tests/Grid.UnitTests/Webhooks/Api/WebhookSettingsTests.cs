@@ -69,7 +69,7 @@ public sealed class WebhookSettingsTests : IClassFixture<WebhookApiHost>
         Assert.Equal(("keyed", ":", "pause", "é"), (set.Mode, set.KeySeparator, set.OnExhausted, set.Description));
         Assert.Equal(("X-Token", "t"), (set.Headers.Single().Key, set.Headers.Single().Value));
         Assert.Equal(0.5, set.PerSecond);
-        Assert.Equal([0, 5, 259_200], set.Schedule);
+        Assert.Equal([0, 5, 259_200], set.Schedule!);
         Assert.Equal(("cloudevents", true, true), (set.Format, set.Asymmetric, set.Handshake));
         Assert.Equal("""{"X-Token":"********"}""", answer["headers"]!.ToJsonString());
         Assert.DoesNotContain("\"t\"", answer.ToJsonString(), StringComparison.Ordinal);
@@ -131,7 +131,7 @@ public sealed class WebhookSettingsTests : IClassFixture<WebhookApiHost>
                 { """{"channels":["a"],"retry":{"schedule":[259201]}}""", "between 0 and" },
                 { """{"channels":["a"],"retry":{"schedule":[1.5]}}""", "whole numbers" },
                 { """{"channels":["a"],"retry":{"schedule":[1e300]}}""", "whole numbers" },
-                { $$"""{"channels":["a"],"retry":{"schedule":[{{string.Join(',', Enumerable.Repeat(0, 33))}}]}}""", "at most 32" },
+                { $$$"""{"channels":["a"],"retry":{"schedule":[{{{string.Join(',', Enumerable.Repeat(0, 33))}}}]}}""", "at most 32" },
                 { """{"channels":["a"],"headers":[]}""", "must be an object" },
                 { """{"channels":["a"],"headers":{"X":1}}""", "must be a string" },
                 { """{"channels":["a"],"headers":{"X":"a","x":"b"}}""", "twice" },
