@@ -9,8 +9,8 @@ using Microsoft.AspNetCore.Http;
 namespace Grid.Server.Api;
 
 /// <summary>
-/// All dead letters of a subscription, a JSON object on each line, written as they are read: a million of them need the memory of a page.
-/// If a page cannot be read the connection is cut, so that a part never looks like the whole.
+/// All dead letters of a subscription, a JSON object on each line, written as they are read: a million of them need the memory of a page
+/// without its messages. If something cannot be read the connection is cut, so that a part never looks like the whole.
 /// </summary>
 internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader channels, string tenant, string id, WebhookDeadLetter[] first) : IResult
 {
@@ -20,6 +20,9 @@ internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader chann
     /// <summary>The media type.</summary>
     public const string MediaType = "application/x-ndjson";
 
+    /// <summary>What is written before it is sent off; a single message can be larger.</summary>
+    private const int FlushBytes = 64 * 1024;
+
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <inheritdoc/>
@@ -28,6 +31,9 @@ internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader chann
         var (response, cancelled) = (httpContext.Response, httpContext.RequestAborted);
         response.ContentType = MediaType;
         response.Headers.ContentDisposition = $"attachment; filename=\"dead-letters-{id}.ndjson\"";
+
+        // From here on whatever fails cuts the connection.
+        await response.StartAsync(cancelled);
         var output = response.BodyWriter;
         await using var json = new Utf8JsonWriter(output, Json);
         for (var page = first; page.Length > 0;)
@@ -39,14 +45,15 @@ internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader chann
                 Write(json, letter, message);
                 await json.FlushAsync(cancelled);
                 output.Write("\n"u8);
+                if (output.UnflushedBytes >= FlushBytes) await output.FlushAsync(cancelled);
             }
-
-            await output.FlushAsync(cancelled);
 
             // Fewer than asked for: there are no more. Else what was added meanwhile is newer, and not part of this.
             if (page.Length < PageSize) break;
             page = await grain.ListDeadLettersAsync(page[^1].Place, PageSize) ?? [];
         }
+
+        await output.FlushAsync(cancelled);
     }
 
     private static void Write(Utf8JsonWriter json, WebhookDeadLetter letter, Message? message)

@@ -72,9 +72,7 @@ internal sealed class WebhookRules(NetworkRules network, NamespacePolicies polic
         return set;
     }
 
-    /// <summary>
-    /// The headers after a change: values that are still redacted stay what they were.
-    /// </summary>
+    /// <summary>The headers after a change: those with null are taken away, and values that are still redacted stay what they were.</summary>
     public static Dictionary<string, string> Merge(
         IReadOnlyDictionary<string, string> before, IEnumerable<KeyValuePair<string, string?>> changes)
     {
@@ -99,7 +97,7 @@ internal sealed class WebhookRules(NetworkRules network, NamespacePolicies polic
         }
     }
 
-    /// <summary>Reads an id of a message out of a path or a body; null when none can be so.</summary>
+    /// <summary>Whether a text can be the id of a message.</summary>
     public static bool IsMessageId(string? id) => id is not null && WebhookMessageId.IsValid(id);
 
     private static void OneOf(string member, string value, string[] known)
