@@ -202,13 +202,13 @@ public sealed record WebhookReplay
 public sealed record PolledMessage(string Lease, string MessageId, int Attempt, GridMessage Message);
 
 /// <summary>A page of subscriptions.</summary>
-internal sealed record WebhookPage(IReadOnlyList<Webhook> Webhooks, string? Next);
+internal sealed record WebhookPage(IReadOnlyList<Webhook> Webhooks, string? Next = null);
 
 /// <summary>A page of attempts.</summary>
-internal sealed record WebhookAttemptPage(IReadOnlyList<WebhookAttempt> Attempts, string? Next);
+internal sealed record WebhookAttemptPage(IReadOnlyList<WebhookAttempt> Attempts, string? Next = null);
 
 /// <summary>A page of dead letters.</summary>
-internal sealed record WebhookDeadLetterPage(IReadOnlyList<WebhookDeadLetter> DeadLetters, string? Next);
+internal sealed record WebhookDeadLetterPage(IReadOnlyList<WebhookDeadLetter> DeadLetters, string? Next = null);
 
 /// <summary>How webhooks are read and written: without reflection, and without what is not set.</summary>
 [JsonSourceGenerationOptions(
