@@ -8,11 +8,19 @@ namespace Grid.Server.Webhooks;
 // Marks, and when the activation goes.
 internal sealed partial class WebhookGrain
 {
+    private const long MinLookMs = 10;
+    private const long MaxLookMs = 320;
+    private const int MaxLooks = 64;
+
     /// <summary>Channels that have a mark in the store, as far as is known.</summary>
     private readonly HashSet<string> _marked = new(StringComparer.Ordinal);
 
     /// <summary>The same, of channels that are not subscribed to any more.</summary>
     private readonly HashSet<string> _foreign = new(StringComparer.Ordinal);
+
+    /// <summary>Marked channels that are looked at again: after how many milliseconds, and when.</summary>
+    private readonly Dictionary<string, long> _lookPauses = new(StringComparer.Ordinal);
+    private readonly PriorityQueue<string, long> _looks = new();
 
     private Task? _readingMarks;
     private bool _marksAgain;
@@ -140,8 +148,39 @@ internal sealed partial class WebhookGrain
             var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
             for (var i = 0; i < channels.Length; i++)
             {
+                // What a poll read meanwhile may not reach as far.
+                _machine!.Notice(channels[i], heads[i].Position);
                 if (cleared[i]) _marked.Remove(channels[i]);
             }
+        }
+    }
+
+    /// <summary>
+    /// A channel that has a mark wakes nobody: what is published before the mark is cleared is found by looking again, soon after something
+    /// was found and ever later while nothing is. Only a few channels at once; the others are looked at when their marks are to be cleared.
+    /// </summary>
+    private void OnLooked(WebhookMachine machine, string channel, bool found)
+    {
+        var known = _lookPauses.TryGetValue(channel, out var pause);
+        if (!_marked.Contains(channel) || (!known && _lookPauses.Count >= MaxLooks)) return;
+        if (!found && pause >= MaxLookMs && machine.InFlight == 0 && !machine.HasUnwritten) return;
+        _lookPauses[channel] = found || !known ? MinLookMs : Math.Min(2 * pause, MaxLookMs);
+        if (!known) _looks.Enqueue(channel, NowMs + MinLookMs);
+    }
+
+    private void LookAgain(WebhookMachine machine, long now)
+    {
+        while (_looks.TryPeek(out var channel, out var at) && at <= now)
+        {
+            _looks.Dequeue();
+            if (!_marked.Contains(channel) || machine.Status != WebhookStatus.Active || (machine.InFlight == 0 && !machine.HasUnwritten && _lookPauses[channel] >= MaxLookMs))
+            {
+                _lookPauses.Remove(channel);
+                continue;
+            }
+
+            machine.Look(channel);
+            _looks.Enqueue(channel, now + _lookPauses[channel]);
         }
     }
 
@@ -160,7 +199,13 @@ internal sealed partial class WebhookGrain
         }
         else
         {
-            if (_idleSince == 0) _idleSince = now;
+            if (_idleSince == 0)
+            {
+                // Marks that no write came after: of a crash before they were cleared.
+                _idleSince = now;
+                if (!IsPull && ClearableMarks(machine, leaving: false) is { } late) _ = ClearAsync(machine, late);
+            }
+
             var leave = _idleSince + (MaySleep(machine, now) ? 0 : (long)options.Value.IdleAfter.TotalMilliseconds);
             if (now >= leave)
             {
@@ -171,6 +216,8 @@ internal sealed partial class WebhookGrain
             due = Math.Min(due, Math.Max(leave, now + 1_000));
         }
 
+        // A look alone does not keep the activation.
+        if (_looks.TryPeek(out _, out var look)) due = Math.Min(due, look);
         var wait = due == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Clamp(due - now, 1, 3_600_000));
         _timer?.Change(wait, Timeout.InfiniteTimeSpan);
     }

@@ -19,7 +19,7 @@ internal sealed partial class WebhookGrain
     public async Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart)
     {
         using var change = await ChangeAsync();
-        if (await ExistsAsync()) throw new InvalidOperationException("There is a webhook with this id already.");
+        if (await IsReadAsync()) throw new InvalidOperationException("There is a webhook with this id already.");
         var secrets = WebhookSecrets.Create(definition);
         var document = new WebhookDocument { Definition = definition, CreatedAt = time.GetUtcNow() }.With(definition, _secrets);
         var stored = new StoredWebhook
@@ -36,7 +36,7 @@ internal sealed partial class WebhookGrain
             return null;
         }
 
-        if (!await ExistsAsync()) throw new LogUnavailableException("The webhook was deleted at once.");
+        if (!await IsReadAsync()) throw new LogUnavailableException("The webhook was deleted at once.");
         Run();
         return new WebhookCreated(await DescribeAsync(_machine!), WebhookSecrets.Reveal(secrets));
     }
@@ -49,9 +49,9 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync()) return null;
         var machine = _machine!;
 
-        // Who read the headers saw no values, and gives back what was shown for those that stay.
-        var merged = CustomHeaders.Merge(_headers, definition.Headers);
-        var known = machine.Channels.Concat(_former).Concat(_marked).Distinct().ToList();
+        // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
+        var merged = CustomHeaders.Merge(_headers, definition.Headers).Where(static h => h.Value != CustomHeaders.Redacted);
+        var known = machine.Channels.Concat(_former).Concat(_marked).Concat(_foreign).Distinct().ToList();
         string[] joining = [.. known.Where(c => !Matches(c) && ChannelPatterns.Match(definition.Channels, c))];
 
         // Read before the store knows the new patterns: what is answered after that is past these.
@@ -75,6 +75,7 @@ internal sealed partial class WebhookGrain
         for (var i = 0; i < joining.Length; i++)
         {
             _former.Remove(joining[i]);
+            if (_foreign.Remove(joining[i])) _marked.Add(joining[i]);
             machine.Seek(joining[i], heads[i].Position, NowMs);
         }
 

@@ -45,6 +45,8 @@ internal sealed partial class WebhookGrain
         _polls++;
         try
         {
+            // A wake-up may have been lost.
+            await ReadMarksAsync();
             while (true)
             {
                 Run();

@@ -42,9 +42,8 @@ internal sealed partial class WebhookGrain
             {
                 _again = false;
                 Step(_machine, NowMs);
+                if (!_again && !_stopped) Rest(_machine, NowMs);
             }
-
-            if (!_stopped) Rest(_machine, NowMs);
         }
         catch (Exception e)
         {
@@ -61,6 +60,7 @@ internal sealed partial class WebhookGrain
     private void Step(WebhookMachine machine, long now)
     {
         ReturnEnded(now);
+        LookAgain(machine, now);
         if (!IsPull || _polls > 0)
         {
             foreach (var read in machine.NextReads(now)) _ = ReadAsync(machine, read);
@@ -88,6 +88,7 @@ internal sealed partial class WebhookGrain
         _reads--;
         if (page is null) machine.OnReadFailed(request.Number, NowMs);
         else machine.OnRead(request.Number, page, NowMs);
+        if (page is not null && !IsPull) OnLooked(machine, request.Channel, page.Messages.Count > 0);
         OnStep();
     }
 

@@ -104,6 +104,7 @@ internal sealed partial class WebhookGrain(
             if (!await ExistsAsync()) return;
             _wakeIsSuspect |= !awake;
             if (awake) await ReadMarksAsync();
+            else if (_foreign.Count > 0) await ClearForeignAsync();
             if (IsPull) await ClearForPollingAsync();
         }
         catch (Exception e) when (Outage.Is(e))
@@ -124,16 +125,20 @@ internal sealed partial class WebhookGrain(
     /// <remarks>Not a part of the activation, which would else be made anew for every call while the store is away.</remarks>
     private async ValueTask<bool> ExistsAsync()
     {
+        if (await IsReadAsync()) return true;
+        Leave();
+        return false;
+    }
+
+    private async ValueTask<bool> IsReadAsync()
+    {
         if (_machine is null && !_stopped)
         {
             if (_starting is null or { IsCompleted: true }) _starting = StartAsync();
             await _starting;
         }
 
-        if (_stopped) throw new LogUnavailableException("The webhook moves to another activation.");
-        if (_machine is not null) return true;
-        Leave();
-        return false;
+        return _stopped ? throw new LogUnavailableException("The webhook moves to another activation.") : _machine is not null;
     }
 
     private async Task StartAsync()

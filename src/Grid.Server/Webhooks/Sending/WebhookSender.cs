@@ -82,25 +82,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     }
 
     /// <summary>Sends a <c>grid.test</c> event at once, beside all turns. Null: too many tests are under way.</summary>
-    public async Task<StoredAttempt?> TestAsync(WebhookTarget target)
-    {
-        if (!await _tests.WaitAsync(TimeSpan.Zero)) return null;
-        try
-        {
-            var now = _time.GetUtcNow().ToUnixTimeMilliseconds();
-            var payload = Payload.Json("""{"test":true}"""u8.ToArray());
-            var test = new Message { Offset = 0, At = now, Event = WebhookEvents.Test, Payload = payload };
-            var message = new WebhookMessage(WebhookMessageId.Random(), WebhookEvents.Channel, string.Empty, test);
-            var response = await ExchangeAsync(target, message, number: 1, _slow);
-            var attempt = Row(target, message.Id, default, number: 1, response);
-            await _store.AddAttemptsAsync([attempt]);
-            return attempt;
-        }
-        finally
-        {
-            _tests.Release();
-        }
-    }
+    public Task<StoredAttempt?> TestAsync(WebhookTarget target) => Task.Run(() => TestNowAsync(target));
 
     /// <inheritdoc/>
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -191,6 +173,26 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
             _metrics.WaitsNoMore();
             if (lost) turn.Item.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
             else ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
+        }
+    }
+
+    private async Task<StoredAttempt?> TestNowAsync(WebhookTarget target)
+    {
+        if (!await _tests.WaitAsync(TimeSpan.Zero)) return null;
+        try
+        {
+            var now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+            var payload = Payload.Json("""{"test":true}"""u8.ToArray());
+            var test = new Message { Offset = 0, At = now, Event = WebhookEvents.Test, Payload = payload };
+            var message = new WebhookMessage(WebhookMessageId.Random(), WebhookEvents.Channel, string.Empty, test);
+            var response = await ExchangeAsync(target, message, number: 1, _slow);
+            var attempt = Row(target, message.Id, default, number: 1, response);
+            await _store.AddAttemptsAsync([attempt]);
+            return attempt;
+        }
+        finally
+        {
+            _tests.Release();
         }
     }
 
