@@ -37,7 +37,7 @@ public interface IWebhookGrain : IGrainWithStringKey
     [Alias("RotateSecret")]
     Task<string?> RotateSecretAsync(TimeSpan overlap);
 
-    /// <summary>Sends a <c>grid.test</c> event now, whatever the status, and returns the attempt.</summary>
+    /// <summary>Sends a <c>grid.test</c> event now, whatever the status, and returns the attempt. Null also for one without a URL.</summary>
     [Alias("Test")]
     Task<WebhookAttemptDescription?> TestAsync();
 
@@ -93,9 +93,9 @@ public interface IWebhookGrain : IGrainWithStringKey
     [Alias("CancelReplay")]
     Task<WebhookReplay?> CancelReplayAsync(string id);
 
-    /// <summary>For a subscription without a URL: hands out messages, each leased for a while.</summary>
-    /// <param name="limit">The most messages.</param>
-    /// <param name="lease">After how long a message that is not acknowledged is handed out again.</param>
+    /// <summary>For a subscription without a URL: hands out messages, each leased for a while. Null also for one with a URL.</summary>
+    /// <param name="limit">The most messages, up to 1,000; fewer when they are large.</param>
+    /// <param name="lease">1 s to 12 h. After how long a message that is not acknowledged is handed out again.</param>
     [Alias("Poll")]
     Task<WebhookPulled[]?> PollAsync(int limit, TimeSpan lease);
 
@@ -115,7 +115,9 @@ public sealed record WebhookDefinition
     /// <summary>Where to; null: messages are polled for.</summary>
     [Id(0)] public string? Url { get; init; }
 
-    /// <summary>Names of channels, or prefixes that end with <c>*</c>.</summary>
+    /// <summary>
+    /// Names of channels, or prefixes that end with <c>*</c>, of durable namespaces: messages of ephemeral channels are not delivered.
+    /// </summary>
     [Id(1)] public required string[] Channels { get; init; }
 
     /// <summary>Names of events, or prefixes that end with <c>*</c>; empty: all, and messages without one too.</summary>

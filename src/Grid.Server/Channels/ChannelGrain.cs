@@ -5,6 +5,7 @@ using Grid.Server.Hosting;
 using Grid.Server.Log;
 using Grid.Server.Relay;
 using Grid.Server.Telemetry;
+using Grid.Server.Webhooks;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 
@@ -19,6 +20,7 @@ namespace Grid.Server.Channels;
 /// <item>Its drafts wait in <see cref="ChannelSequencer"/> until no append is under way.</item>
 /// <item>All that waits becomes one append, numbered from the head, and the log stores it (one group commit over many channels).</item>
 /// <item>The callers are answered.</item>
+/// <item>Webhook subscriptions that had nothing to do are woken; those that are at work read on by themselves.</item>
 /// <item>Each interested silo's <see cref="SiloFeed"/> sends one batch and, when that is answered, what has gathered since.</item>
 /// </list>
 /// <para>Reentrant, because publishes must gather while an append is awaited; every decision is made between two awaits by the plain
@@ -218,6 +220,7 @@ internal sealed partial class ChannelGrain(
                     return;
                 }
 
+                if (result.Woken is { Count: > 0 } woken) WebhookWaker.Wake(GrainFactory, _channel.Tenant, woken);
                 if (stored.Count == 0) continue;
                 if (_feeds.Count > 0) _recent.Add(CollectionsMarshal.AsSpan(stored));
                 else _recent.Clear();

@@ -6,6 +6,7 @@ using Grid.Server.Log.Postgres;
 using Grid.Server.Relay;
 using Grid.Server.Sessions;
 using Grid.Server.Telemetry;
+using Grid.Server.Webhooks;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -68,9 +69,9 @@ public static class GridSiloBuilderExtensions
         services.AddMetrics();
 
         // The host must not cut the drain short.
-        services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>>(static (host, grid) =>
+        services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>, IOptions<WebhookOptions>>(static (host, grid, webhooks) =>
         {
-            var needed = grid.Value.DrainNotice + grid.Value.DrainSpan + AfterDrain;
+            var needed = grid.Value.DrainNotice + grid.Value.DrainSpan + webhooks.Value.DrainTime + AfterDrain;
             if (host.ShutdownTimeout < needed) host.ShutdownTimeout = needed;
         });
 
@@ -101,6 +102,9 @@ public static class GridSiloBuilderExtensions
             o.CollectionQuantum = CollectionQuantum;
             o.ClassSpecificCollectionAge[typeof(SessionGrain).FullName!] = SessionCollectionAge;
         });
+
+        // Webhooks.
+        services.AddGridWebhooks(silo.Configuration);
 
         // Gateway and API.
         services.AddSingleton<GatewayMetrics>();

@@ -35,8 +35,8 @@ internal sealed record TurnSettings
 internal sealed class TurnTaking<T>(TurnSettings settings)
 {
     private readonly Dictionary<(string Tenant, string Endpoint), Endpoint> _endpoints = [];
-    private readonly Pool _fast = new(settings.FastSlots);
-    private readonly Pool _slow = new(settings.SlowSlots);
+    private readonly Pool _fast = new(settings.FastSlots, isSlow: false);
+    private readonly Pool _slow = new(settings.SlowSlots, isSlow: true);
     private bool _slowFirst;
 
     /// <summary>How many wait.</summary>
@@ -183,6 +183,9 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
         /// <summary>What waited.</summary>
         public T Item => item;
 
+        /// <summary>Whether it has a slot of the slow ones.</summary>
+        public bool IsSlow => Pool.IsSlow;
+
         internal Endpoint Endpoint => endpoint;
 
         internal Pool Pool { get; set; } = pool;
@@ -191,11 +194,13 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
     }
 
     /// <summary>The slots of one kind, and the tenants that wait for one.</summary>
-    internal sealed class Pool(int slots)
+    internal sealed class Pool(int slots, bool isSlow)
     {
         private readonly Dictionary<string, Tenant> _tenants = new(StringComparer.Ordinal);
 
         public int Slots => slots;
+
+        public bool IsSlow => isSlow;
 
         public int InFlight { get; set; }
 

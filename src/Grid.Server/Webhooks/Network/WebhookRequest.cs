@@ -18,7 +18,7 @@ internal sealed record WebhookRequest
     public string ContentType { get; init; } = "application/json";
 
     /// <summary>
-    /// Further headers, checked by <see cref="WebhookHeaders"/> or made by the sender. Of a name that occurs twice the first counts, so
+    /// Further headers, checked by <see cref="CustomHeaders"/> or made by the sender. Of a name that occurs twice the first counts, so
     /// those that must not be overridden come first.
     /// </summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];

@@ -60,6 +60,10 @@ internal sealed class SecretSet
     public SecretSet WithoutEnded(DateTimeOffset now) =>
         Earlier.Any(e => e.ValidUntil <= now) ? new SecretSet(Current, [.. Earlier.Where(e => e.ValidUntil > now)]) : this;
 
+    /// <summary>The set with other current secrets, without a rotation: for a kind that is added, or taken away.</summary>
+    /// <exception cref="ArgumentException">None, or two of one kind.</exception>
+    public SecretSet WithCurrent(params ReadOnlySpan<WebhookSecret> current) => new(Check(current), Earlier);
+
     /// <summary>What signs at a time, the current ones first; never empty.</summary>
     public IEnumerable<WebhookSecret> ValidAt(DateTimeOffset now)
     {

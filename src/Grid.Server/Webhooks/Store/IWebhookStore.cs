@@ -116,7 +116,8 @@ internal interface IWebhookStore
 
     /// <summary>
     /// Subscriptions of some shards (<see cref="WebhookId.Shard"/>) that have marks, or whose wake-up time has come. Those that are not to be
-    /// woken (by their header's status, or an open circuit whose next probe is later) are left out. By id.
+    /// woken (by their header's status, an open circuit whose next probe is later, or <see cref="WebhookSnapshot.HeldUntil"/>) are left
+    /// out. By id.
     /// </summary>
     /// <param name="shards">Which shards.</param>
     /// <param name="nowMs">The time.</param>

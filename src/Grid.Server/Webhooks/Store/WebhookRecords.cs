@@ -11,6 +11,9 @@ internal readonly record struct WebhookId(string Tenant, string Id)
     /// <summary>How many shards subscriptions fall into, for silos to divide among them.</summary>
     public const int Shards = 64;
 
+    /// <summary>What every <see cref="Id"/> begins with.</summary>
+    public const string Prefix = "wh_";
+
     /// <summary>The shard; the same on every silo and for ever.</summary>
     public int Shard
     {
@@ -23,7 +26,11 @@ internal readonly record struct WebhookId(string Tenant, string Id)
         }
     }
 
-    /// <inheritdoc/>
+    /// <summary>A new one: 120 random bits.</summary>
+    public static WebhookId New(string tenant) =>
+        new(tenant, Prefix + System.Buffers.Text.Base64Url.EncodeToString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(15)));
+
+    /// <summary>The key of its grain.</summary>
     public override string ToString() => $"{Tenant}/{Id}";
 
     /// <summary>Reads what <see cref="ToString"/> wrote.</summary>

@@ -62,10 +62,10 @@ public sealed class SmallPartsTests
     public void Good_headers_pass_and_are_redacted()
     {
         Dictionary<string, string> headers = new() { ["Authorization"] = "Bearer abc", ["X-Team"] = "a b", ["Cookie"] = "a=b", ["X-Empty"] = "" };
-        Assert.Empty(WebhookHeaders.Check(headers));
-        var shown = WebhookHeaders.Redact(headers);
+        Assert.Empty(CustomHeaders.Check(headers));
+        var shown = CustomHeaders.Redact(headers);
         Assert.Equal(headers.Keys.Order(), shown.Keys.Order());
-        Assert.All(shown.Values, static v => Assert.Equal(WebhookHeaders.Redacted, v));
+        Assert.All(shown.Values, static v => Assert.Equal(CustomHeaders.Redacted, v));
     }
 
     [Theory]
@@ -90,7 +90,7 @@ public sealed class SmallPartsTests
     [InlineData("X-aws-ec2-metadata-token")]
     [InlineData("Accept-Encoding")]
     public void A_header_that_is_not_the_tenants_is_refused(string name) =>
-        Assert.Contains("cannot be set", Assert.Single(WebhookHeaders.Check([new(name, "x")])), StringComparison.Ordinal);
+        Assert.Contains("cannot be set", Assert.Single(CustomHeaders.Check([new(name, "x")])), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("", "x")]
@@ -106,32 +106,32 @@ public sealed class SmallPartsTests
     [InlineData("X-A", "a ")]
     [InlineData("X-A", "ä")]
     [InlineData("X-A", null)]
-    [InlineData("X-A", WebhookHeaders.Redacted)]
+    [InlineData("X-A", CustomHeaders.Redacted)]
     public void A_malformed_header_is_refused_and_its_value_not_repeated(string name, string? value)
     {
-        var error = Assert.Single(WebhookHeaders.Check([new(name, value!)]));
-        if (value is { Length: > 2 } && value != WebhookHeaders.Redacted) Assert.DoesNotContain(value, error, StringComparison.Ordinal);
+        var error = Assert.Single(CustomHeaders.Check([new(name, value!)]));
+        if (value is { Length: > 2 } && value != CustomHeaders.Redacted) Assert.DoesNotContain(value, error, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Too_many_and_too_long_headers_are_refused()
     {
-        Assert.Single(WebhookHeaders.Check([.. Enumerable.Range(0, 21).Select(static i => KeyValuePair.Create($"X-{i}", "v"))]));
-        Assert.Single(WebhookHeaders.Check([.. Enumerable.Range(0, 5).Select(static i => KeyValuePair.Create($"X-{i}", new string('v', 2000)))]));
-        Assert.Single(WebhookHeaders.Check([new("X-A", new string('v', 2049))]));
-        Assert.Single(WebhookHeaders.Check([new(new string('n', 101), "v")]));
-        Assert.Single(WebhookHeaders.Check([new("X-A", "1"), new("x-a", "2")]));
+        Assert.Single(CustomHeaders.Check([.. Enumerable.Range(0, 21).Select(static i => KeyValuePair.Create($"X-{i}", "v"))]));
+        Assert.Single(CustomHeaders.Check([.. Enumerable.Range(0, 5).Select(static i => KeyValuePair.Create($"X-{i}", new string('v', 2000)))]));
+        Assert.Single(CustomHeaders.Check([new("X-A", new string('v', 2049))]));
+        Assert.Single(CustomHeaders.Check([new(new string('n', 101), "v")]));
+        Assert.Single(CustomHeaders.Check([new("X-A", "1"), new("x-a", "2")]));
     }
 
     [Fact]
     public void A_redacted_value_that_comes_back_stays_what_it_was()
     {
-        var merged = WebhookHeaders.Merge(
+        var merged = CustomHeaders.Merge(
             new Dictionary<string, string> { ["Authorization"] = "Bearer abc", ["X-Old"] = "1" },
-            [new("authorization", WebhookHeaders.Redacted), new("X-New", "2"), new("X-Unknown", WebhookHeaders.Redacted)]);
+            [new("authorization", CustomHeaders.Redacted), new("X-New", "2"), new("X-Unknown", CustomHeaders.Redacted)]);
         Assert.Equal("Bearer abc", merged["Authorization"]);
         Assert.Equal("2", merged["X-New"]);
         Assert.DoesNotContain("X-Old", merged.Keys);
-        Assert.Contains("X-Unknown", Assert.Single(WebhookHeaders.Check([.. merged])), StringComparison.Ordinal);
+        Assert.Contains("X-Unknown", Assert.Single(CustomHeaders.Check([.. merged])), StringComparison.Ordinal);
     }
 }

@@ -3,7 +3,7 @@ using System.Buffers;
 namespace Grid.Server.Webhooks.Network;
 
 /// <summary>A subscription's own headers: which it may have, and how they are shown.</summary>
-internal static class WebhookHeaders
+internal static class CustomHeaders
 {
     /// <summary>The most headers.</summary>
     public const int MaxCount = 20;

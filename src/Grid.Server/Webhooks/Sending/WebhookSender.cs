@@ -1,0 +1,313 @@
+using System.Globalization;
+using Grid.Protocol;
+using Grid.Server.Telemetry;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Formats;
+using Grid.Server.Webhooks.Network;
+using Grid.Server.Webhooks.Signing;
+using Grid.Server.Webhooks.Store;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Grid.Server.Webhooks.Sending;
+
+/// <summary>
+/// Makes the requests of a silo's subscriptions, in turn (<see cref="TurnTaking{T}"/>), outside of their grains.
+/// </summary>
+/// <remarks>
+/// <para>An attempt goes this way: (1) it waits for its turn; (2) the message is brought into its form and signed; (3) it is sent, to slow
+/// endpoints over connections of their own; (4) its slot is free for the next; (5) the attempt is written; (6) the grain learns the
+/// outcome.</para>
+/// <para>A stop of the host: nothing more begins, requests on their way have <see cref="WebhookOptions.DrainTime"/> to end, and of all
+/// others the outcome is <see cref="OutcomeKind.Lost"/>. It runs before the silo stops, so that grains can write what they learned.</para>
+/// </remarks>
+internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposable
+{
+    private const int MaxTests = 32;
+    private static readonly TimeSpan OverdueInterval = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LastWrite = TimeSpan.FromSeconds(3);
+
+    private readonly Lock _gate = new();
+    private readonly TurnTaking<Job> _turns;
+    private readonly HashSet<TurnTaking<Job>.Turn> _flights = [];
+    private readonly SemaphoreSlim _tests = new(MaxTests);
+    private readonly CancellationTokenSource _abort = new();
+    private readonly CancellationTokenSource _stopTicking = new();
+    private readonly WebhookHttp _fast;
+    private readonly WebhookHttp _slow;
+    private readonly AttemptWriter _attempts;
+    private readonly IWebhookStore _store;
+    private readonly WebhookOptions _options;
+    private readonly WebhookMetrics _metrics;
+    private readonly TimeProvider _time;
+    private readonly ILogger<WebhookSender> _logger;
+    private TaskCompletionSource? _idle;
+    private Task _ticking = Task.CompletedTask;
+    private bool _stopping;
+
+    public WebhookSender(
+        IWebhookStore store,
+        IOptions<WebhookOptions> options,
+        IOptions<WebhookNetworkOptions> network,
+        WebhookHttp http,
+        IHostResolver resolver,
+        WebhookMetrics metrics,
+        TimeProvider time,
+        ILogger<WebhookSender> logger)
+    {
+        (_store, _options, _metrics, _time, _logger) = (store, options.Value, metrics, time, logger);
+        _turns = new TurnTaking<Job>(_options.Turns);
+        (_fast, _slow) = (http, new WebhookHttp(network.Value, resolver, time));
+        _attempts = new AttemptWriter(store, time, logger);
+    }
+
+    /// <summary>Makes an attempt when its turn comes. Never throws.</summary>
+    /// <param name="target">Where to.</param>
+    /// <param name="attempt">What.</param>
+    /// <param name="usualMs">How long the endpoint usually takes, in milliseconds; 0: not known.</param>
+    public Task<Outcome> SendAsync(WebhookTarget target, WebhookAttempt attempt, int usualMs)
+    {
+        var job = new Job(target, attempt);
+        lock (_gate)
+        {
+            if (_stopping) return Task.FromResult(new Outcome(OutcomeKind.Lost));
+            if (!_turns.TryAdd(target.Webhook.Tenant, target.Endpoint, attempt.Kind, usualMs, job))
+                return Task.FromResult(new Outcome(OutcomeKind.LocalFault, Failure: "busy"));
+        }
+
+        _metrics.Waits();
+        Pump();
+        return job.Told.Task;
+    }
+
+    /// <summary>Sends a <c>grid.test</c> event at once, beside all turns. Null: too many tests are under way.</summary>
+    public Task<StoredAttempt?> TestAsync(WebhookTarget target) => Task.Run(() => TestNowAsync(target));
+
+    /// <inheritdoc/>
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _metrics.Announce();
+        _ticking = TickAsync();
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public async Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        Task idle;
+        lock (_gate)
+        {
+            _stopping = true;
+            _idle = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            idle = _idle.Task;
+            if (_turns is { InFlight: 0, Waiting: 0 }) _idle.TrySetResult();
+        }
+
+        Pump();
+        try
+        {
+            await idle.WaitAsync(_options.DrainTime, _time, cancellationToken);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            LogCutShort(_turns.InFlight);
+            await _abort.CancelAsync();
+            await idle;
+        }
+
+        await _attempts.EndAsync(LastWrite);
+    }
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public async Task StoppedAsync(CancellationToken cancellationToken)
+    {
+        await _stopTicking.CancelAsync();
+        await _ticking;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _stopTicking.Cancel();
+        _abort.Cancel();
+        _slow.Dispose();
+        _attempts.Dispose();
+        _abort.Dispose();
+        _stopTicking.Dispose();
+        _tests.Dispose();
+    }
+
+    /// <summary>Begins the requests whose turn it is. They do not run on the scheduler of whoever called.</summary>
+    private void Pump()
+    {
+        while (true)
+        {
+            TurnTaking<Job>.Turn turn;
+            bool lost;
+            lock (_gate)
+            {
+                if (!_turns.TryNext(out turn)) return;
+                lost = _stopping;
+                if (lost)
+                {
+                    _turns.Done(turn, 0);
+                    if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+                }
+                else
+                {
+                    turn.Item.StartedAt = _time.GetTimestamp();
+                    _flights.Add(turn);
+                }
+            }
+
+            _metrics.WaitsNoMore();
+            if (lost) turn.Item.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
+            else ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
+        }
+    }
+
+    private async Task<StoredAttempt?> TestNowAsync(WebhookTarget target)
+    {
+        if (!await _tests.WaitAsync(TimeSpan.Zero)) return null;
+        try
+        {
+            var now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+            var payload = Payload.Json("""{"test":true}"""u8.ToArray());
+            var test = new Message { Offset = 0, At = now, Event = WebhookEvents.Test, Payload = payload };
+            var message = new WebhookMessage(WebhookMessageId.Random(), WebhookEvents.Channel, string.Empty, test);
+            var response = await ExchangeAsync(target, message, number: 1, _slow);
+            var attempt = Row(target, message.Id, default, number: 1, response);
+            await _store.AddAttemptsAsync([attempt]);
+            return attempt;
+        }
+        finally
+        {
+            _tests.Release();
+        }
+    }
+
+    private async Task RunAsync(TurnTaking<Job>.Turn turn)
+    {
+        var (target, attempt) = (turn.Item.Target, turn.Item.Attempt);
+        WebhookResponse? response = null;
+        _metrics.Began();
+        try
+        {
+            var message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
+            response = await ExchangeAsync(target, message, attempt.Attempt, turn.IsSlow ? _slow : _fast);
+        }
+        catch (Exception e)
+        {
+            // No endpoint can cause this: the message could not be brought into its form, or signed.
+            LogFault(target.Webhook.Tenant, target.Webhook.Id, e);
+        }
+
+        var took = _time.GetElapsedTime(turn.Item.StartedAt);
+        lock (_gate)
+        {
+            _flights.Remove(turn);
+            _turns.Done(turn, (long)took.TotalMilliseconds);
+            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+        }
+
+        Pump();
+        var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
+        _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
+        if (response is null) turn.Item.Told.TrySetResult(outcome);
+        else _attempts.Add(Row(target, attempt.Ref.ToId(), attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
+    }
+
+    private async Task<WebhookResponse> ExchangeAsync(WebhookTarget target, WebhookMessage message, int number, WebhookHttp http)
+    {
+        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, target.Url, _abort.Token) is { } refusal) return refusal;
+        var content = target.Format.Format(message);
+        var signed = StandardWebhooksSigner.Sign(message.Id, content.Body.Span, target.Secrets, _time.GetUtcNow());
+        List<KeyValuePair<string, string>> headers =
+        [
+            new(WebhookHeaders.Id, signed.Id),
+            new(WebhookHeaders.Timestamp, signed.Timestamp),
+            new(WebhookHeaders.Signature, signed.Signature),
+            new(WebhookHeaders.Channel, message.Channel),
+            new(WebhookHeaders.Offset, message.Message.Offset.ToString(CultureInfo.InvariantCulture)),
+            new(WebhookHeaders.Attempt, number.ToString(CultureInfo.InvariantCulture)),
+            .. content.Headers,
+        ];
+        if (target.Consent is { Origin: var origin }) headers.Add(new(CloudEventsHandshake.RequestOrigin, origin));
+
+        // Of a name that occurs twice the first counts, so these override nothing.
+        headers.AddRange(target.Headers);
+        return await http.SendAsync(
+            new WebhookRequest { Url = target.Url, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
+    }
+
+    private static StoredAttempt Row(WebhookTarget target, string messageId, MessageRef message, int number, WebhookResponse response)
+    {
+        var at = response.StartedAt.ToUnixTimeMilliseconds();
+        return new StoredAttempt
+        {
+            Webhook = target.Webhook,
+            Id = AttemptId.New(at),
+            MessageId = messageId,
+            Ref = message,
+            Number = number,
+            At = at,
+            DurationMs = (int)response.Duration.TotalMilliseconds,
+            Status = response.Status ?? 0,
+            Error = response.Error,
+            Detail = response.Detail,
+            Answer = response.Body.Length > 0 ? response.Body : null,
+            AnswerClipped = response.BodyClipped,
+        };
+    }
+
+    /// <summary>Moves requests that take long to the slow ones, so that those that hang leave the others their slots.</summary>
+    private async Task TickAsync()
+    {
+        using var timer = new PeriodicTimer(OverdueInterval, _time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stopTicking.Token))
+            {
+                lock (_gate)
+                {
+                    foreach (var turn in _flights)
+                    {
+                        if (!turn.IsSlow && _time.GetElapsedTime(turn.Item.StartedAt) > _options.SlowAfter) _turns.Overdue(turn);
+                    }
+                }
+
+                Pump();
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private sealed class Job(WebhookTarget target, WebhookAttempt attempt)
+    {
+        public WebhookTarget Target => target;
+
+        public WebhookAttempt Attempt => attempt;
+
+        public TaskCompletionSource<Outcome> Told { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public long StartedAt { get; set; }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "{Count} webhook requests did not end in time; they are sent again by another silo")]
+    private partial void LogCutShort(int count);
+
+    [LoggerMessage(LogLevel.Error, "A message for the webhook {Tenant}/{Webhook} could not be made")]
+    private partial void LogFault(string tenant, string webhook, Exception exception);
+}

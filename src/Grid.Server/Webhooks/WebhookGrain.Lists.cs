@@ -1,0 +1,181 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using Grid.Abstractions;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Sending;
+using Grid.Server.Webhooks.Store;
+
+namespace Grid.Server.Webhooks;
+
+// How it fares, what became of messages, and sending them again.
+internal sealed partial class WebhookGrain
+{
+    private const int MaxListed = 1_000;
+    private const int RedrivePage = 256;
+    private const int MaxHeadsAsked = 1_000;
+    private const int MaxAgesAsked = 16;
+    private const int TruncationsShown = 20;
+
+    public async Task<bool> ResendAsync(string messageId)
+    {
+        if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
+        var page = await logs.Durable.ReadAsync(ChannelOf(message.Channel), message.Offset - 1, 1);
+        if (page.Head.Epoch != message.Epoch || page.Messages is not [var found, ..] || found.Offset != message.Offset) return false;
+        if (!_document.Settings().Events.Matches(found)) return false;
+        await SendAgainAsync([message]);
+        return true;
+    }
+
+    public async Task<WebhookAttemptDescription[]?> ListAttemptsAsync(WebhookAttemptQuery query)
+    {
+        if (!await ExistsAsync()) return null;
+        StoredPlace before = default;
+        if (AttemptId.TryGetTime(query.Before, out var at)) before = new StoredPlace(at, query.Before);
+        if (query.Until is { } until && (before == default || until.ToUnixTimeMilliseconds() < before.At))
+            before = new StoredPlace(until.ToUnixTimeMilliseconds(), string.Empty);
+        var rows = await store.ListAttemptsAsync(_id, new AttemptQuery
+        {
+            Succeeded = query.Succeeded,
+            MessageId = query.MessageId,
+            Before = before,
+            Since = query.Since?.ToUnixTimeMilliseconds() ?? 0,
+            Limit = Math.Clamp(query.Limit, 1, MaxListed),
+        });
+        return [.. rows.Select(WebhookRows.Describe)];
+    }
+
+    public async Task<WebhookDeadLetter[]?> ListDeadLettersAsync(string? after, int limit)
+    {
+        if (!await ExistsAsync()) return null;
+        var rows = await store.ListDeadLettersAsync(_id, WebhookRows.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
+        return [.. rows.Select(WebhookRows.Describe)];
+    }
+
+    public async Task<int?> RedriveAsync(string[]? messageIds)
+    {
+        if (!await ExistsAsync()) return null;
+
+        // A write that is due may bring some of them.
+        await FlushAsync(_machine!);
+        var wanted = messageIds?.ToHashSet(StringComparer.Ordinal);
+        var count = 0;
+        StoredPlace after = default;
+        while (wanted is null or { Count: > 0 })
+        {
+            var page = await store.ListDeadLettersAsync(_id, after, RedrivePage);
+            if (page.Count == 0) break;
+            after = WebhookRows.PlaceOf(page[^1]);
+            MessageRef[] chosen = [.. page.Select(static l => l.Ref).Where(r => wanted?.Remove(r.ToId()) ?? true)];
+            if (chosen.Length > 0) await SendAgainAsync(chosen);
+            count += chosen.Length;
+            if (page.Count < RedrivePage) break;
+        }
+
+        return count;
+    }
+
+    public async Task<WebhookReplay?> ReplayAsync(WebhookStart from, double? perSecond)
+    {
+        using var change = await ChangeAsync();
+        if (!await ExistsAsync() || _machine is not { Replay: null } machine) return null;
+        var places = await PlacesOfAsync(from);
+        string[] unknown = [.. places.Select(static p => p.Key).Where(c => machine.LastSettled(c) is null)];
+        var heads = await logs.Durable.GetHeadsAsync([.. unknown.Select(ChannelOf)]);
+        var ends = unknown.Zip(heads).ToDictionary(static e => e.First, static e => e.Second.Position, StringComparer.Ordinal);
+        var ranges = new List<ReplayRange>();
+        foreach (var (channel, after) in places)
+        {
+            // Up to what was settled: what comes after is delivered anyway. Nothing was of a channel that is not known.
+            var end = machine.LastSettled(channel) ?? ends.GetValueOrDefault(channel);
+            if (end.Epoch == after.Epoch && end.Offset > after.Offset) ranges.Add(new ReplayRange(channel, after, end.Offset));
+        }
+
+        var id = "rp_" + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(12));
+        if (!machine.StartReplay(id, ranges, perSecond is > 0 and var rate ? rate : options.Value.ReplayPerSecond, NowMs)) return null;
+        var begun = machine.Replay is { } running
+            ? WebhookRows.Describe(id, running.Progress, "running")
+            : WebhookRows.Describe(id, default, "done");
+        await FlushAsync(machine);
+        return begun;
+    }
+
+    public async Task<WebhookReplay?> GetReplayAsync(string id)
+    {
+        if (!await ExistsAsync()) return null;
+        if (_machine!.Replay is { } running && running.Id == id) return WebhookRows.Describe(id, running.Progress, "running");
+        if (_machine.PendingEffects.OfType<WebhookEffect.ReplayEnded>().FirstOrDefault(e => e.Id == id) is { } ended)
+            return WebhookRows.Describe(id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+        return _document.LastReplay is { } last && last.Id == id ? last : null;
+    }
+
+    public async Task<WebhookReplay?> CancelReplayAsync(string id)
+    {
+        if (!await ExistsAsync()) return null;
+        var machine = _machine!;
+        var progress = machine.Replay?.Progress ?? default;
+        if (!machine.CancelReplay(id, NowMs)) return await GetReplayAsync(id);
+        await FlushAsync(machine);
+        return WebhookRows.Describe(id, progress, "cancelled");
+    }
+
+    /// <summary>Puts messages among the failed ones that are due now, with all attempts before them.</summary>
+    private async Task SendAgainAsync(MessageRef[] messages)
+    {
+        var now = NowMs;
+        await store.ParkAsync(_id, [.. messages.Select(m => new ParkedRow(m, 0, now))]);
+        _machine!.NoticeParked(now, now);
+        Run();
+    }
+
+    private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)
+    {
+        await AskHeadsAsync(machine);
+        var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
+        var header = machine.Snapshot(changedOnly: true);
+        var now = NowMs;
+        var retryAt = machine.IsOpen ? header.Circuit.ProbeAt : header.HeldUntil > now ? header.HeldUntil : 0;
+        return new WebhookDescription
+        {
+            Id = _id.Id,
+            Definition = _document.Shown(_stored.Channels, _headers),
+            CreatedAt = _document.CreatedAt,
+            Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },
+            Reason = WebhookEvents.ReasonOf(machine.Reason),
+            Cursors = machine.Cursors.ToDictionary(StringComparer.Ordinal),
+            LagMessages = machine.Lag,
+            LagSeconds = await AgeAsync(machine, now),
+            InFlight = machine.InFlight,
+            Circuit = machine.IsOpen ? "open" : retryAt > 0 ? "held" : "closed",
+            RetryAt = retryAt > 0 ? DateTimeOffset.FromUnixTimeMilliseconds(retryAt) : null,
+            Parked = machine.Parked,
+            BlockedBy = machine.Blocking.Select(static b => b.Ref.ToId()).FirstOrDefault(),
+            PublicKey = _signing is null ? null : WebhookSecrets.PublicKey(_signing),
+            Truncated = [.. truncated.Select(WebhookRows.Describe)],
+        };
+    }
+
+    /// <summary>How far channels reach, for who asks: what is not sent from is not read either.</summary>
+    private async Task AskHeadsAsync(WebhookMachine machine)
+    {
+        string[] channels = [.. machine.Channels.Take(MaxHeadsAsked)];
+        if (channels.Length == 0) return;
+        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+        for (var i = 0; i < channels.Length; i++) machine.Notice(channels[i], heads[i].Position);
+        Run();
+    }
+
+    /// <summary>The age of the oldest message that is not settled, in seconds; looked for in a few channels.</summary>
+    private async Task<double> AgeAsync(WebhookMachine machine, long now)
+    {
+        var oldest = now;
+        string[] behind = [.. machine.Channels.Where(c => machine.FirstUnsettled(c) is not null).Take(MaxAgesAsked)];
+        foreach (var channel in behind)
+        {
+            if (machine.FirstUnsettled(channel) is not { } first) continue;
+            var page = await logs.Durable.ReadAsync(ChannelOf(channel), first.Offset - 1, 1, maxBytes: 1);
+            if (page.Messages is [var message, ..]) oldest = Math.Min(oldest, message.At);
+        }
+
+        return (now - oldest) / 1000.0;
+    }
+}

@@ -1,0 +1,291 @@
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Hosting;
+using Grid.Server.Log;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Network;
+using Grid.Server.Webhooks.Sending;
+using Grid.Server.Webhooks.Signing;
+using Grid.Server.Webhooks.Store;
+using Microsoft.Extensions.Logging;
+
+namespace Grid.Server.Webhooks;
+
+// What people do to the subscription. What is answered is stored.
+internal sealed partial class WebhookGrain
+{
+    private Task _lastChange = Task.CompletedTask;
+
+    public async Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart)
+    {
+        using var change = await ChangeAsync();
+        if (await IsReadAsync()) throw new InvalidOperationException("There is a webhook with this id already.");
+        var secrets = WebhookSecrets.Create(definition);
+        var document = new WebhookDocument { Definition = definition, CreatedAt = time.GetUtcNow() }.With(definition, _secrets);
+        var stored = new StoredWebhook
+        {
+            Id = _id,
+            Channels = definition.Channels,
+            Version = 1,
+            Definition = document.ToBytes(),
+            Secrets = _secrets.Protect(secrets),
+        };
+        if (!await store.CreateAsync(stored, fromStart, options.Value.MaxPerTenant))
+        {
+            Leave();
+            return null;
+        }
+
+        if (!await IsReadAsync()) throw new LogUnavailableException("The webhook was deleted at once.");
+        Run();
+        return new WebhookCreated(await DescribeAsync(_machine!), WebhookSecrets.Reveal(secrets));
+    }
+
+    public async Task<WebhookDescription?> GetAsync() => await ExistsAsync() ? await DescribeAsync(_machine!) : null;
+
+    public async Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition)
+    {
+        using var change = await ChangeAsync();
+        if (!await ExistsAsync()) return null;
+        var machine = _machine!;
+
+        // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
+        var merged = CustomHeaders.Merge(_headers, definition.Headers).Where(static h => h.Value != CustomHeaders.Redacted);
+        var known = machine.Channels.Concat(_former).Concat(_marked).Concat(_foreign).Distinct().ToList();
+        string[] joining = [.. known.Where(c => !Matches(c) && ChannelPatterns.Match(definition.Channels, c))];
+
+        // Read before the store knows the new patterns: what is answered after that is past these.
+        var heads = joining.Length > 0 ? await logs.Durable.GetHeadsAsync([.. joining.Select(ChannelOf)]) : [];
+        var (url, wasPull) = (_document.Definition.Url, IsPull);
+        var next = _stored with
+        {
+            Channels = definition.Channels,
+            Definition = _document.With(definition with { Headers = new Dictionary<string, string>(merged) }, _secrets).ToBytes(),
+            Secrets = _signing is null ? _stored.Secrets : _secrets.Protect(WebhookSecrets.Adapt(_signing, definition)),
+        };
+        if (!await StoreAsync(next)) return null;
+        machine.Apply(_document.Settings(), NowMs);
+        foreach (var channel in known.Where(c => !Matches(c)))
+        {
+            machine.Remove(channel);
+            _former.Add(channel);
+            if (_marked.Remove(channel)) _foreign.Add(channel);
+        }
+
+        for (var i = 0; i < joining.Length; i++)
+        {
+            _former.Remove(joining[i]);
+            if (_foreign.Remove(joining[i])) _marked.Add(joining[i]);
+            machine.Seek(joining[i], heads[i].Position, NowMs);
+        }
+
+        if (url != _document.Definition.Url) machine.OnEndpointChanged(NowMs);
+        await FlushAsync(machine);
+        var described = await DescribeAsync(machine);
+
+        // Windows differ; the next activation makes a machine of the other kind.
+        if (wasPull != IsPull) Leave();
+        return described;
+    }
+
+    public async Task<bool> DeleteAsync()
+    {
+        using var change = await ChangeAsync();
+        var existed = await store.DeleteAsync(_id);
+        Abandon();
+        return existed;
+    }
+
+    public async Task<string?> RotateSecretAsync(TimeSpan overlap)
+    {
+        using var change = await ChangeAsync();
+        if (!await ExistsAsync()) return null;
+        var limited = TimeSpan.FromTicks(Math.Clamp(overlap.Ticks, 0, SecretSet.MaxOverlap.Ticks));
+        var definition = _document.Definition;
+        var secrets = _signing is null
+            ? WebhookSecrets.Create(definition)
+            : WebhookSecrets.Rotate(_signing, definition, limited, time.GetUtcNow());
+        if (!await StoreAsync(_stored with { Secrets = _secrets.Protect(secrets) })) return null;
+        Run();
+        return WebhookSecrets.Reveal(secrets);
+    }
+
+    public async Task<WebhookAttemptDescription?> TestAsync()
+    {
+        if (!await ExistsAsync() || _target is not { } target) return null;
+        var attempt = await sender.TestAsync(target) ?? throw new LogUnavailableException("Too many tests are under way.");
+        if (target == _target && target.Consent is { IsGiven: true } && !_document.HasConsent) await KeepConsentAsync(target);
+        return WebhookRows.Describe(attempt);
+    }
+
+    public Task<bool> PauseAsync() => DoAsync(static (machine, now) => machine.Pause(now));
+
+    public Task<bool> ResumeAsync() => DoAsync(static (machine, now) => machine.Resume(now));
+
+    public Task<bool> DisableAsync() => DoAsync(static (machine, now) => machine.Disable(DisabledReason.Request, now));
+
+    public async Task<bool> EnableAsync(WebhookStart from)
+    {
+        using var change = await ChangeAsync();
+        if (!await ExistsAsync() || _machine is not { Status: WebhookStatus.Disabled } machine) return false;
+        var places = await PlacesOfAsync(from);
+        if (!machine.Enable(places, NowMs)) return false;
+        await FlushAsync(machine);
+        return true;
+    }
+
+    public async Task<bool> SeekAsync(WebhookStart to)
+    {
+        using var change = await ChangeAsync();
+        if (!await ExistsAsync()) return false;
+        var machine = _machine!;
+        foreach (var (channel, position) in await PlacesOfAsync(to)) machine.Seek(channel, position, NowMs);
+        await FlushAsync(machine);
+        return true;
+    }
+
+    public async Task<bool> SkipAsync(string messageId)
+    {
+        if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
+        var machine = _machine!;
+        machine.Skip(message, NowMs);
+        await FlushAsync(machine);
+        return true;
+    }
+
+    private async Task<bool> DoAsync(Func<WebhookMachine, long, bool> change)
+    {
+        using var one = await ChangeAsync();
+        if (!await ExistsAsync()) return false;
+        var machine = _machine!;
+        if (!change(machine, NowMs)) return false;
+        await FlushAsync(machine);
+        return true;
+    }
+
+    /// <summary>
+    /// Cursors by channel for a start. <c>cursor</c>: none. <c>now</c>: the heads of the channels that are known. A time: its place in every
+    /// channel that matches. Positions: those of channels that match.
+    /// </summary>
+    private async Task<List<KeyValuePair<string, Position>>> PlacesOfAsync(WebhookStart start)
+    {
+        if (start.Positions is { } positions) return [.. positions.Where(p => Matches(p.Key))];
+        if (start.Since is { } since)
+        {
+            var places = new List<KeyValuePair<string, Position>>();
+            foreach (var channel in await MatchingChannelsAsync())
+                places.Add(new(channel, await PositionSearch.BeforeAsync(logs.Durable, ChannelOf(channel), since)));
+            return places;
+        }
+
+        if (start.Named != "now") return [];
+
+        // What has a mark and is not known yet began after the last look.
+        await ReadMarksAsync();
+        string[] channels = [.. _machine!.Channels];
+        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+        return [.. channels.Zip(heads, static (c, h) => KeyValuePair.Create(c, h.Position))];
+    }
+
+    private async Task<IReadOnlyCollection<string>> MatchingChannelsAsync()
+    {
+        const int Page = 1_000;
+        var found = new HashSet<string>(_machine!.Channels, StringComparer.Ordinal);
+        foreach (var pattern in _stored.Channels)
+        {
+            var after = string.Empty;
+            while (true)
+            {
+                var page = await store.FindChannelsAsync(_id.Tenant, pattern, after, Page);
+                found.UnionWith(page);
+                if (page.Count < Page) break;
+                after = page[^1];
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Stores a changed record and takes it over. False: it is gone, or somebody else changed it; this activation goes.</summary>
+    private async Task<bool> StoreAsync(StoredWebhook changed)
+    {
+        var next = changed with { Version = _stored.Version + 1 };
+        bool stored;
+        try
+        {
+            stored = await store.UpdateAsync(next);
+        }
+        catch
+        {
+            // Nobody knows which of the two is stored: the next activation reads it.
+            Leave();
+            throw;
+        }
+
+        if (!stored)
+        {
+            Abandon();
+            return false;
+        }
+
+        Take(next);
+        return true;
+    }
+
+    /// <summary>Remembers that the endpoint agreed, so that it is not asked again after this activation.</summary>
+    private async Task KeepConsentAsync(WebhookTarget target)
+    {
+        try
+        {
+            using var change = await ChangeAsync();
+            if (_stopped || target != _target || _document.HasConsent) return;
+            var agreed = _document with { ConsentedUrl = _document.Definition.Url, ConsentedPerMinute = target.Consent!.PerMinute };
+            if (!await StoreAsync(_stored with { Definition = agreed.ToBytes() })) return;
+            _machine!.Apply(_document.Settings(), NowMs);
+            Run();
+        }
+        catch (Exception e) when (Outage.Is(e))
+        {
+            var level = Outage.LevelOf(e);
+            LogNotKept(level, _id, e);
+        }
+    }
+
+    /// <summary>Remembers a replay that ended.</summary>
+    private async Task KeepReplayAsync(WebhookEffect.ReplayEnded ended)
+    {
+        try
+        {
+            using var change = await ChangeAsync();
+            if (_stopped) return;
+            var last = WebhookRows.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+            await StoreAsync(_stored with { Definition = (_document with { LastReplay = last }).ToBytes() });
+        }
+        catch (Exception e) when (Outage.Is(e))
+        {
+            var level = Outage.LevelOf(e);
+            LogNotKept(level, _id, e);
+        }
+    }
+
+    /// <summary>Begins a change of the definition or of cursors, when those before it are over.</summary>
+    private async ValueTask<Change> ChangeAsync()
+    {
+        var (before, change) = (_lastChange, new Change());
+        _lastChange = change.Over;
+        await before;
+        return change;
+    }
+
+    private sealed class Change : IDisposable
+    {
+        private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Over => _over.Task;
+
+        public void Dispose() => _over.TrySetResult();
+    }
+
+    [LoggerMessage("A note of webhook {Webhook} could not be stored; it is made again if need be")]
+    private partial void LogNotKept(LogLevel level, WebhookId webhook, Exception exception);
+}

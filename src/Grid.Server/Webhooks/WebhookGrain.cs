@@ -1,0 +1,241 @@
+using System.Security.Cryptography;
+using Grid.Abstractions;
+using Grid.Server.Channels;
+using Grid.Server.Hosting;
+using Grid.Server.Log;
+using Grid.Server.Telemetry;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Formats;
+using Grid.Server.Webhooks.Sending;
+using Grid.Server.Webhooks.Signing;
+using Grid.Server.Webhooks.Store;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Orleans.Concurrency;
+
+namespace Grid.Server.Webhooks;
+
+/// <summary>One webhook subscription: reads the log, hands out attempts, writes how far it is.</summary>
+/// <remarks>
+/// <para>All decisions are <see cref="WebhookMachine"/>'s; after anything happened <see cref="Run"/> asks it for what there is to do:</para>
+/// <list type="number">
+/// <item>reads of the log, whose pages go back to the machine;</item>
+/// <item>attempts, which <see cref="WebhookSender"/> makes. The grain awaits no request: outcomes come as turns of their own;</item>
+/// <item>failed messages that are due in the store;</item>
+/// <item>one write at a time; then marks of channels that are settled are cleared;</item>
+/// <item>one timer, for what is due next. Without anything to do for a while, the activation goes.</item>
+/// </list>
+/// <para>Whoever polls takes the sender's place: attempts are leased, and a lease that ends gives its message back. Nothing is read then
+/// but for a poll.</para>
+/// <para>Reentrant, because everything is awaited beside everything else. If two activations ever exist, the store refuses the writes of
+/// the one that is older, and it goes; what it delivered and could not write is delivered again.</para>
+/// <para>Not collected by Orleans, which sees calls only: requests on their way, and what is due soon, keep it.</para>
+/// </remarks>
+[Reentrant, KeepAlive]
+internal sealed partial class WebhookGrain(
+    IWebhookStore store,
+    MessageLogs logs,
+    WebhookSender sender,
+    IChannelPublisher publisher,
+    SecretVault vault,
+    WebhookFormats formats,
+    WebhookMetrics metrics,
+    IOptions<WebhookOptions> options,
+    TimeProvider time,
+    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain
+{
+    /// <summary>What is due later than this does not keep the activation: the sweep wakes it.</summary>
+    private const long SoonMs = 60_000;
+
+    /// <summary>How long an activation that goes waits for requests on their way, so that they need not be made again.</summary>
+    private static readonly TimeSpan LastWait = TimeSpan.FromSeconds(5);
+
+    private WebhookId _id;
+    private WebhookSecrets _secrets = null!;
+    private TaskScheduler _scheduler = null!;
+    private ITimer? _timer;
+    private Task? _starting;
+
+    /// <summary>Null until it was read, and for a subscription that does not exist.</summary>
+    private WebhookMachine? _machine;
+    private StoredWebhook _stored = null!;
+    private WebhookDocument _document = null!;
+
+    /// <summary>Null while what signs cannot be decrypted, and for one that is polled.</summary>
+    private WebhookTarget? _target;
+    private SecretSet? _signing;
+    private IReadOnlyDictionary<string, string> _headers = new Dictionary<string, string>();
+
+    /// <summary>Channels of which progress is stored that do not match any more.</summary>
+    private readonly HashSet<string> _former = new(StringComparer.Ordinal);
+
+    private bool _stopped;
+
+    private long NowMs => time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    private bool IsPull => _document.IsPull;
+
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        _id = WebhookId.Parse(this.GetPrimaryKeyString());
+        _secrets = new WebhookSecrets(vault, _id);
+        _scheduler = TaskScheduler.Current;
+
+        // Set anew after almost everything that happens, which this kind of timer does without an allocation.
+        _timer = time.CreateTimer(static grain => ((WebhookGrain)grain!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        metrics.Activated();
+        return Task.CompletedTask;
+    }
+
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        metrics.Deactivated();
+        if (_timer is not null) await _timer.DisposeAsync();
+        if (_machine is not null && !_stopped) await EndAsync(cancellationToken);
+        _stopped = true;
+    }
+
+    public async Task WakeAsync()
+    {
+        try
+        {
+            // Who is just read has read its marks.
+            var awake = _machine is not null;
+            if (!await ExistsAsync()) return;
+            _wakeIsSuspect |= !awake;
+            if (awake) await ReadMarksAsync();
+            else if (_foreign.Count > 0) await ClearForeignAsync();
+            if (IsPull) await ClearForPollingAsync();
+        }
+        catch (Exception e) when (Outage.Is(e))
+        {
+            // The sweep comes again.
+            var level = Outage.LevelOf(e);
+            LogWakeFailed(level, _id, e);
+            if (_machine is null) Leave();
+            return;
+        }
+
+        Run();
+    }
+
+    /// <summary>Makes sure that the subscription was read. Every call begins with it.</summary>
+    /// <returns>False: there is none.</returns>
+    /// <exception cref="LogUnavailableException">The store is away, or this activation was overtaken.</exception>
+    /// <remarks>Not a part of the activation, which would else be made anew for every call while the store is away.</remarks>
+    private async ValueTask<bool> ExistsAsync()
+    {
+        if (await IsReadAsync()) return true;
+        Leave();
+        return false;
+    }
+
+    private async ValueTask<bool> IsReadAsync()
+    {
+        if (_machine is null && !_stopped)
+        {
+            if (_starting is null or { IsCompleted: true }) _starting = StartAsync();
+            await _starting;
+        }
+
+        return _stopped ? throw new LogUnavailableException("The webhook moves to another activation.") : _machine is not null;
+    }
+
+    private async Task StartAsync()
+    {
+        if (await store.GetAsync(_id) is not { } stored) return;
+        var snapshot = await store.ReadProgressAsync(_id);
+        var parked = await store.ReadParkedAsync(_id, 0, 1);
+        var marks = await store.GetMarksAsync(_id);
+        Take(stored);
+        if (snapshot is not null)
+        {
+            foreach (var channel in snapshot.Channels)
+            {
+                if (!Matches(channel.Channel)) _former.Add(channel.Channel);
+            }
+
+            if (_former.Count > 0) snapshot = snapshot with { Channels = [.. snapshot.Channels.Where(c => !_former.Contains(c.Channel))] };
+        }
+
+        var now = NowMs;
+        var machine = new WebhookMachine(_document.Settings(), snapshot, Random.Shared, now);
+
+        // Somebody may have put rows there that the snapshot knows nothing of.
+        if (parked is [var first, ..] && !(snapshot?.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
+        _machine = machine;
+        NoteMarks(marks);
+        if (_former.Count > 0 || _foreign.Count > 0) LogFormer(_id, _former.Count);
+    }
+
+    /// <summary>Takes a definition over, as it is stored.</summary>
+    private void Take(StoredWebhook stored)
+    {
+        (_stored, _document) = (stored, WebhookDocument.Read(stored.Definition));
+        (_target, _signing) = (null, null);
+        try
+        {
+            _signing = _secrets.Unprotect(stored.Secrets);
+            _headers = _secrets.UnprotectHeaders(_document.Headers);
+        }
+        catch (CryptographicException e)
+        {
+            // Nothing can be sent until somebody rotates the secret; everything else works.
+            LogSecretsUnreadable(_id, e);
+            return;
+        }
+
+        if (_document.Definition.Url is not { } url) return;
+        EndpointConsent? consent = null;
+        if (_document.Definition.Handshake)
+        {
+            consent = new EndpointConsent(options.Value.Origin);
+            if (_document.HasConsent) consent.Give(_document.ConsentedPerMinute);
+        }
+
+        _target = new WebhookTarget
+        {
+            Webhook = _id,
+            Url = new Uri(url),
+            Format = formats.Find(_document.Definition.Format) ?? WebhookFormats.Default,
+            Secrets = _signing,
+            Headers = [.. _headers],
+            Consent = consent,
+        };
+    }
+
+    private bool Matches(string channel) => ChannelPatterns.Match(_stored.Channels, channel);
+
+    private ChannelId ChannelOf(string name) => new(_id.Tenant, name);
+
+    private void OnTimer() =>
+        Task.Factory.StartNew(static grain => ((WebhookGrain)grain!).Run(), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler);
+
+    private void Leave()
+    {
+        try
+        {
+            DeactivateOnIdle();
+        }
+        catch (InvalidOperationException)
+        {
+            // It was ended meanwhile.
+        }
+    }
+
+    /// <summary>This activation must not write any more.</summary>
+    private void Abandon()
+    {
+        _stopped = true;
+        Leave();
+    }
+
+    [LoggerMessage("Webhook {Webhook} could not be woken; the next sweep tries again")]
+    private partial void LogWakeFailed(LogLevel level, WebhookId webhook, Exception exception);
+
+    [LoggerMessage(LogLevel.Error, "The secrets of webhook {Webhook} cannot be decrypted: nothing is sent until its secret is rotated")]
+    private partial void LogSecretsUnreadable(WebhookId webhook, Exception exception);
+
+    [LoggerMessage(LogLevel.Debug, "Webhook {Webhook} has the progress of {Count} channels that it does not subscribe to any more")]
+    private partial void LogFormer(WebhookId webhook, int count);
+}

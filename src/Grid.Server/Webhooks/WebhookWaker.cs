@@ -1,0 +1,30 @@
+using Grid.Abstractions;
+
+namespace Grid.Server.Webhooks;
+
+/// <summary>Wakes subscriptions.</summary>
+internal static class WebhookWaker
+{
+    /// <summary>
+    /// Tells subscriptions that something was published for them. One way, and nothing is awaited: a call that is lost is made up for by
+    /// <see cref="WebhookSweep"/>.
+    /// </summary>
+    /// <param name="grains">Finds their grains.</param>
+    /// <param name="tenant">Whose they are.</param>
+    /// <param name="woken">Their ids, or the keys of their grains.</param>
+    public static void Wake(IGrainFactory grains, string tenant, IReadOnlyList<string> woken)
+    {
+        foreach (var webhook in woken)
+        {
+            var key = webhook.Contains('/', StringComparison.Ordinal) ? webhook : new Store.WebhookId(tenant, webhook).ToString();
+            Forget(grains.GetGrain<IWebhookGrain>(key).WakeAsync());
+        }
+    }
+
+    /// <summary>Lets go of a call's answer.</summary>
+    public static void Forget(Task call)
+    {
+        if (call.IsCompletedSuccessfully) return;
+        call.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+    }
+}

@@ -1,0 +1,346 @@
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Log;
+using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Store;
+
+namespace Grid.UnitTests.Webhooks.Grain;
+
+/// <summary>
+/// Log and webhook store in memory, under one lock, so that appends leave marks in the same step. Keeps the contract: the fence by
+/// generation, marks, and what is due.
+/// </summary>
+internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
+{
+    private readonly Lock _gate = new();
+    private readonly SortedDictionary<string, Topic> _topics = new(StringComparer.Ordinal);
+    private readonly Dictionary<WebhookId, Subscription> _webhooks = [];
+
+    /// <summary>While true, everything fails.</summary>
+    public bool Away { get; set; }
+
+    /// <summary>Awaited before a write is carried out.</summary>
+    public Func<Task> BeforeWrite { get; set; } = static () => Task.CompletedTask;
+
+    /// <summary>What was written, refused writes too.</summary>
+    public int Writes { get; private set; }
+
+    public List<StoredAttempt> Attempts { get; } = [];
+
+    public ValueTask<AppendResult> AppendAsync(AppendRequest request, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            var topic = TopicOf(request.Channel);
+            if (request.ExpectedHead != topic.Head.Position) return new(AppendResult.HeadMoved(topic.Head.Position));
+            var before = topic.Head.Position;
+            var woken = new List<string>();
+            foreach (var (id, webhook) in _webhooks)
+            {
+                if (id.Tenant == request.Channel.Tenant && ChannelPatterns.Match(webhook.Stored.Channels, request.Channel.Name)
+                    && webhook.Marks.TryAdd(request.Channel.Name, before))
+                    woken.Add(id.ToString());
+            }
+
+            topic.Messages.AddRange(request.Messages);
+            return new(AppendResult.Appended(topic.Head.Position) with { Woken = woken.Count > 0 ? woken : null });
+        }
+    }
+
+    public ValueTask<ChannelPage> ReadAsync(
+        ChannelId channel, long after, int maxMessages, int maxBytes = 256 * 1024, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            var topic = TopicOf(channel);
+            var bytes = 0;
+            var messages = topic.Messages.Where(m => m.Offset > Math.Max(after, topic.Trimmed)).Take(maxMessages)
+                .TakeWhile(m => (bytes += m.Payload.Bytes.Length) - m.Payload.Bytes.Length < maxBytes).ToList();
+            return new(new ChannelPage(topic.Head, messages));
+        }
+    }
+
+    public ValueTask<ChannelHead> GetHeadAsync(ChannelId channel, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new(TopicOf(channel).Head);
+        }
+    }
+
+    public async ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default)
+    {
+        var heads = new ChannelHead[channels.Count];
+        for (var i = 0; i < heads.Length; i++) heads[i] = await GetHeadAsync(channels[i], cancellationToken);
+        return heads;
+    }
+
+    public ValueTask TrimAsync(ChannelId channel, long upTo, CancellationToken cancellationToken = default)
+    {
+        lock (_gate) TopicOf(channel).Trimmed = upTo;
+        return default;
+    }
+
+    public ValueTask<long[]> FindKeysAsync(ChannelId channel, IReadOnlyList<string> keys, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+
+    public ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+    public ValueTask<bool> CreateAsync(StoredWebhook webhook, bool fromStart, int most, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            if (_webhooks.Keys.Count(id => id.Tenant == webhook.Id.Tenant) >= most) return new(false);
+            var added = _webhooks[webhook.Id] = new Subscription { Stored = webhook };
+            foreach (var (key, topic) in _topics)
+            {
+                var channel = ChannelId.Parse(key);
+                if (fromStart && channel.Tenant == webhook.Id.Tenant && ChannelPatterns.Match(webhook.Channels, channel.Name))
+                    added.Marks[channel.Name] = new Position(topic.Head.Epoch, topic.Head.Oldest - 1);
+            }
+
+            return new(true);
+        }
+    }
+
+    public ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            if (!_webhooks.TryGetValue(webhook.Id, out var old) || old.Stored.Version != webhook.Version - 1) return new(false);
+            old.Stored = webhook;
+            return new(true);
+        }
+    }
+
+    public ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    {
+        lock (_gate) return new(_webhooks.Remove(webhook));
+    }
+
+    public ValueTask<StoredWebhook?> GetAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new(_webhooks.GetValueOrDefault(webhook)?.Stored);
+        }
+    }
+
+    public ValueTask<IReadOnlyList<StoredWebhook>> ListAsync(
+        string tenant, string after, int limit, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+    public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new(_webhooks.TryGetValue(webhook, out var found) ? [.. found.Marks.Select(m => new WebhookMark(m.Key, m.Value))] : []);
+        }
+    }
+
+    public ValueTask<bool[]> ClearMarksAsync(WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new([.. settled.Select(mark =>
+            {
+                if (TopicOf(new ChannelId(webhook.Tenant, mark.Channel)).Head.Position != mark.Position) return false;
+                if (_webhooks.TryGetValue(webhook, out var found)) found.Marks.Remove(mark.Channel);
+                return true;
+            })]);
+        }
+    }
+
+    public ValueTask<WebhookSnapshot?> ReadProgressAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new(_webhooks.GetValueOrDefault(webhook)?.Snapshot is { } snapshot ? SnapshotRecord.Read(SnapshotRecord.ToBytes(snapshot)) : null);
+        }
+    }
+
+    public async ValueTask<bool> WriteAsync(
+        WebhookId webhook, WebhookWrite write, long? nextWake, CancellationToken cancellationToken = default)
+    {
+        await BeforeWrite();
+        lock (_gate)
+        {
+            Check();
+            Writes++;
+            if (!_webhooks.TryGetValue(webhook, out var found) || found.Snapshot?.Generation > write.Snapshot.Generation) return false;
+            foreach (var effect in write.Effects) Carry(found, effect);
+            found.Snapshot = found.Snapshot?.With(write.Snapshot) ?? write.Snapshot;
+            found.NextWake = nextWake;
+            return true;
+        }
+    }
+
+    public ValueTask<IReadOnlyList<ParkedRow>> ReadParkedAsync(
+        WebhookId webhook, long from, int limit, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new(_webhooks.TryGetValue(webhook, out var found)
+                ? [.. found.Parked.Values.Where(r => r.Due >= from).OrderBy(r => r.Due).Take(limit)] : []);
+        }
+    }
+
+    public ValueTask ParkAsync(WebhookId webhook, IReadOnlyList<ParkedRow> rows, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            foreach (var row in rows)
+            {
+                _webhooks[webhook].Parked[row.Ref] = row;
+                _webhooks[webhook].DeadLetters.Remove(row.Ref);
+            }
+
+            return default;
+        }
+    }
+
+    public ValueTask<IReadOnlyList<StoredDeadLetter>> ListDeadLettersAsync(
+        WebhookId webhook, StoredPlace before, int limit, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new([.. _webhooks[webhook].DeadLetters.Values
+                .Where(l => before == default || (l.At, l.Ref.ToId()).CompareTo((before.At, before.Name ?? string.Empty)) < 0)
+                .OrderByDescending(l => (l.At, l.Ref.ToId())).Take(limit)]);
+        }
+    }
+
+    public ValueTask<IReadOnlyList<StoredTruncation>> ListTruncationsAsync(WebhookId webhook, int limit, CancellationToken cancellationToken = default)
+    {
+        lock (_gate) return new([.. _webhooks[webhook].Truncations.Take(limit)]);
+    }
+
+    public ValueTask AddAttemptsAsync(IReadOnlyList<StoredAttempt> attempts, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            Attempts.AddRange(attempts);
+            return default;
+        }
+    }
+
+    public ValueTask<IReadOnlyList<StoredAttempt>> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            return new([.. Attempts.Where(a => a.Webhook == webhook && (query.Succeeded is null || a.Succeeded == query.Succeeded)
+                    && (query.MessageId is null || a.MessageId == query.MessageId) && a.At >= query.Since
+                    && (query.Before == default || string.CompareOrdinal(a.Id, query.Before.Name) < 0))
+                .OrderByDescending(a => a.Id, StringComparer.Ordinal).Take(query.Limit)]);
+        }
+    }
+
+    public ValueTask DropAttemptsAsync(DateTimeOffset before, CancellationToken cancellationToken = default) => default;
+
+    public ValueTask<IReadOnlyList<WebhookId>> FindDueAsync(
+        IReadOnlyCollection<int> shards, long nowMs, WebhookId? after, int limit, CancellationToken cancellationToken = default)
+    {
+        lock (_gate) return new([.. _webhooks.Where(w => shards.Contains(w.Key.Shard) && w.Value.IsDue(nowMs)).Select(w => w.Key)]);
+    }
+
+    public ValueTask<IReadOnlyList<string>> FindChannelsAsync(
+        string tenant, string pattern, string after, int limit, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            return new([.. _topics.Keys.Select(ChannelId.Parse)
+                .Where(c => c.Tenant == tenant && ChannelPatterns.Match([pattern], c.Name) && string.CompareOrdinal(c.Name, after) > 0)
+                .Select(c => c.Name).Take(limit)]);
+        }
+    }
+
+    /// <summary>Whether the sweep would wake it.</summary>
+    public bool IsDue(WebhookId webhook, long nowMs)
+    {
+        lock (_gate) return _webhooks[webhook].IsDue(nowMs);
+    }
+
+    public WebhookSnapshot? SnapshotOf(WebhookId webhook)
+    {
+        lock (_gate) return _webhooks[webhook].Snapshot;
+    }
+
+    public IReadOnlyList<Message> MessagesOf(ChannelId channel)
+    {
+        lock (_gate) return [.. TopicOf(channel).Messages];
+    }
+
+    private static void Carry(Subscription webhook, WebhookEffect effect)
+    {
+        switch (effect)
+        {
+            case WebhookEffect.DeadLetter e:
+                webhook.DeadLetters[e.Ref] = new StoredDeadLetter(e.Ref, e.Attempts, e.At, e.Failure);
+                webhook.Parked.Remove(e.Ref);
+                break;
+            case WebhookEffect.ParkDurably e:
+                webhook.Parked[e.Row.Ref] = e.Row;
+                break;
+            case WebhookEffect.ForgetParked e:
+                webhook.Parked.Remove(e.Ref);
+                break;
+            case WebhookEffect.Truncated e:
+                webhook.Truncations.Insert(0, new StoredTruncation(e.Channel, e.Epoch, e.From, e.To, e.Count, e.Reason));
+                break;
+        }
+    }
+
+    private Topic TopicOf(ChannelId channel)
+    {
+        if (!_topics.TryGetValue(channel.ToString(), out var topic)) _topics[channel.ToString()] = topic = new Topic();
+        return topic;
+    }
+
+    private void Check()
+    {
+        if (Away) throw new LogUnavailableException("It is away.");
+    }
+
+    private sealed class Topic
+    {
+        public List<Message> Messages { get; } = [];
+
+        public long Trimmed { get; set; }
+
+        public ChannelHead Head => new("e1", Trimmed + 1, Messages.Count);
+    }
+
+    private sealed class Subscription
+    {
+        public required StoredWebhook Stored { get; set; }
+
+        public WebhookSnapshot? Snapshot { get; set; }
+
+        public long? NextWake { get; set; }
+
+        public Dictionary<string, Position> Marks { get; } = new(StringComparer.Ordinal);
+
+        public Dictionary<MessageRef, ParkedRow> Parked { get; } = [];
+
+        public Dictionary<MessageRef, StoredDeadLetter> DeadLetters { get; } = [];
+
+        public List<StoredTruncation> Truncations { get; } = [];
+
+        public bool IsDue(long nowMs) => Snapshot is not { Status: not WebhookStatus.Active }
+            && !(Snapshot?.Circuit is { OpenedAt: > 0, ProbeAt: var probe } && probe > nowMs) && !(Snapshot?.HeldUntil > nowMs)
+            && (Marks.Count > 0 || NextWake <= nowMs);
+    }
+}

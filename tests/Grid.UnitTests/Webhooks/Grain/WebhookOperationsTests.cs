@@ -1,0 +1,193 @@
+using System.Text;
+using Grid.Abstractions;
+using Grid.Client.Webhooks;
+using Grid.Protocol;
+using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Network;
+
+namespace Grid.UnitTests.Webhooks.Grain;
+
+public sealed class WebhookOperationsTests
+{
+    [Fact]
+    public async Task A_paused_subscription_waits_and_goes_on()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition);
+        Assert.True(await grid.CallAsync(g => g.PauseAsync()));
+        Assert.False(await grid.CallAsync(g => g.PauseAsync()));
+        await grid.PublishAsync("orders");
+        var shown = await grid.CallAsync(g => g.GetAsync());
+        Assert.Equal(("paused", 1L), (shown!.Status, shown.LagMessages));
+        Assert.False(grid.Store.IsDue(grid.Id, grid.NowMs));
+
+        // It may go meanwhile.
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        Assert.Equal(0, endpoint.Count);
+        Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
+        Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
+    }
+
+    [Theory]
+    [InlineData("cursor", 1)]
+    [InlineData("now", 3)]
+    [InlineData("since", 2)]
+    public async Task Enabling_asks_from_where(string from, long first)
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition);
+        Assert.True(await grid.CallAsync(g => g.DisableAsync()));
+        await grid.PublishAsync("orders");
+        grid.Time.Advance(TimeSpan.FromMinutes(1));
+        var since = grid.Time.GetUtcNow();
+        await grid.PublishAsync("orders");
+        var start = from == "since" ? new WebhookStart { Since = since } : new WebhookStart { Named = from };
+        Assert.True(await grid.CallAsync(g => g.EnableAsync(start)));
+        Assert.False(await grid.CallAsync(g => g.EnableAsync(start)));
+        await grid.PublishAsync("orders");
+        var offsets = new List<long>();
+        for (var i = first; i <= 3; i++) offsets.Add((await grid.NextAsync(endpoint)).Offset);
+        Assert.Equal(first, offsets.Min());
+        Assert.Contains("webhook.disabled", grid.Events);
+    }
+
+    [Fact]
+    public async Task A_delivered_message_is_resent_on_request()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition);
+        await grid.PublishAsync("orders");
+        var first = await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+        Assert.True(await grid.CallAsync(g => g.ResendAsync(first.Id)));
+        Assert.Equal(first.Id, (await grid.NextAsync(endpoint)).Id);
+        Assert.False(await grid.CallAsync(g => g.ResendAsync(new MessageRef("orders", "e1", 2).ToId())));
+        Assert.False(await grid.CallAsync(g => g.ResendAsync(new MessageRef("other", "e1", 1).ToId())));
+        Assert.False(await grid.CallAsync(g => g.ResendAsync("msg_")));
+    }
+
+    [Fact]
+    public async Task A_replay_delivers_what_was_delivered_once_more()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition);
+        for (var i = 0; i < 3; i++) await grid.PublishAsync("orders");
+        for (var i = 0; i < 3; i++) await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+        var replay = await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Positions = new() { ["orders"] = new Position("e1", 1) } }, 10));
+        Assert.Equal(("running", 2L), (replay!.Status, replay.Remaining));
+        Assert.Null(await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Named = "now" }, null)));
+        await grid.UntilAsync(() => endpoint.Count == 5);
+        Assert.Equal([2L, 3L], new[] { (await grid.NextAsync(endpoint)).Offset, (await grid.NextAsync(endpoint)).Offset }.Order());
+        await grid.UntilAsync(() => WebhookDocument.Read(grid.Store.GetAsync(grid.Id).AsTask().Result!.Definition).LastReplay is not null);
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        Assert.Equal(("done", 2L), ((await grid.CallAsync(g => g.GetReplayAsync(replay.Id)))!.Status, (await grid.CallAsync(g => g.GetReplayAsync(replay.Id)))!.Delivered));
+    }
+
+    [Fact]
+    public async Task Seek_and_skip_move_the_cursor()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition);
+        await grid.CallAsync(g => g.PauseAsync());
+        for (var i = 0; i < 4; i++) await grid.PublishAsync("orders");
+        await grid.CallAsync(g => g.GetAsync());
+        Assert.True(await grid.CallAsync(g => g.SeekAsync(new WebhookStart { Positions = new() { ["orders"] = new Position("e1", 2) } })));
+        await grid.CallAsync(g => g.GetAsync());
+        Assert.True(await grid.CallAsync(g => g.SkipAsync(new MessageRef("orders", "e1", 3).ToId())));
+        Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
+        Assert.Equal(4, (await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(1, endpoint.Count);
+    }
+
+    [Fact]
+    public async Task A_test_event_is_sent_whatever_the_status()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        endpoint.Answer = (context, _) => Answers.Status(context, 202);
+        await using var grid = new WebhookFixture();
+        var created = await grid.CreateAsync(endpoint.Definition);
+        await grid.CallAsync(g => g.PauseAsync());
+        var attempt = await grid.CallAsync(g => g.TestAsync());
+        Assert.Equal((202, true), (attempt!.Status, attempt.Succeeded));
+        var delivery = await grid.NextAsync(endpoint);
+        new WebhookVerifier(created.Secret).Verify(delivery.Body, name => delivery.Headers[name]);
+        Assert.Contains("\"grid.test\"", Encoding.UTF8.GetString(delivery.Body), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Secrets_and_headers_are_shown_to_nobody_and_rotate()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        var created = await grid.CreateAsync(endpoint.Definition with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
+        var stored = await grid.Store.GetAsync(grid.Id);
+        Assert.DoesNotContain("s3cret", Encoding.UTF8.GetString(stored!.Definition.Span), StringComparison.Ordinal);
+        Assert.Equal(CustomHeaders.Redacted, created.Webhook.Definition.Headers["Authorization"]);
+        var next = await grid.CallAsync(g => g.RotateSecretAsync(TimeSpan.FromHours(1)));
+        Assert.NotEqual(created.Secret, next);
+
+        // Given back as it was shown.
+        var shown = (await grid.CallAsync(g => g.GetAsync()))!.Definition;
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(shown with { Description = "new" })));
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        await grid.PublishAsync("orders");
+        var delivery = await grid.NextAsync(endpoint);
+        Assert.Equal("Bearer s3cret", delivery.Headers.Authorization.ToString());
+        foreach (var secret in new[] { created.Secret, next! }) new WebhookVerifier(secret).Verify(delivery.Body, name => delivery.Headers[name]);
+    }
+
+    [Fact]
+    public async Task A_channel_that_is_left_and_joined_again_begins_with_now()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition with { Channels = ["orders", "other"] });
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        await grid.CallAsync(g => g.UpdateAsync(endpoint.Definition with { Channels = ["other"] }));
+        await grid.PublishAsync("orders");
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        await grid.CallAsync(g => g.GetAsync());
+        await grid.PublishAsync("orders");
+        await grid.CallAsync(g => g.UpdateAsync(endpoint.Definition));
+        await grid.PublishAsync("orders");
+        Assert.Equal(4, (await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(2, endpoint.Count);
+    }
+
+    [Fact]
+    public async Task A_subscription_that_does_not_exist_is_nothing_and_keeps_nothing()
+    {
+        await using var grid = new WebhookFixture();
+        await grid.ActivateAsync();
+        Assert.Null(await grid.CallAsync(g => g.GetAsync()));
+        Assert.False(await grid.CallAsync(g => g.PauseAsync()));
+        Assert.Null(await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())));
+        Assert.True(grid.Host.Deactivated);
+    }
+
+    [Fact]
+    public async Task A_deleted_subscription_is_gone()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Definition);
+        Assert.True(await grid.CallAsync(g => g.DeleteAsync()));
+        Assert.True(grid.Host.Deactivated);
+        await grid.ActivateAsync();
+        Assert.False(await grid.CallAsync(g => g.DeleteAsync()));
+    }
+}

@@ -1,0 +1,112 @@
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Formats;
+using Grid.Server.Webhooks.Sending;
+using Grid.Server.Webhooks.Signing;
+using Grid.Server.Webhooks.Store;
+using Grid.Protocol;
+
+namespace Grid.UnitTests.Webhooks.Grain;
+
+public sealed class WebhookSenderTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task A_hanging_endpoint_delays_no_other_tenant()
+    {
+        await using var dead = await Endpoint.StartAsync();
+        dead.Answer = (context, _) => dead.HangAsync(context);
+        await using var alive = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture(o => (o.FastSlots, o.TenantSlots, o.EndpointSlots) = (4, 2, 2));
+        var hanging = Enumerable.Range(1, 50).Select(i => grid.Sender.SendAsync(Target("dead", dead), Attempt(i), 0)).ToList();
+        await dead.NextAsync();
+        await dead.NextAsync();
+        for (var i = 1; i <= 50; i++)
+            Assert.Equal(OutcomeKind.Delivered, (await grid.Sender.SendAsync(Target("alive", alive), Attempt(i), 0).WaitAsync(Patience)).Kind);
+        Assert.All(hanging, static t => Assert.False(t.IsCompleted));
+        Assert.Equal(2, dead.Count);
+
+        // A stop gives up what hangs, and what waits behind it.
+        await grid.Sender.StoppingAsync(CancellationToken.None);
+        Assert.All(await Task.WhenAll(hanging).WaitAsync(Patience), static o => Assert.Equal(OutcomeKind.Lost, o.Kind));
+        Assert.Equal(OutcomeKind.Lost, (await grid.Sender.SendAsync(Target("alive", alive), Attempt(1), 0)).Kind);
+    }
+
+    [Fact]
+    public async Task An_endpoint_that_hangs_gives_the_fast_slots_back()
+    {
+        await using var dead = await Endpoint.StartAsync();
+        dead.Answer = (context, _) => dead.HangAsync(context);
+        await using var alive = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture(o => (o.FastSlots, o.SlowAfter) = (1, TimeSpan.FromMilliseconds(50)));
+        await grid.Sender.StartAsync(CancellationToken.None);
+        var hanging = grid.Sender.SendAsync(Target("t", dead), Attempt(1), 0);
+        await dead.NextAsync();
+        Assert.Equal(OutcomeKind.Delivered, (await grid.Sender.SendAsync(Target("t", alive), Attempt(1), 0).WaitAsync(Patience)).Kind);
+        Assert.False(hanging.IsCompleted);
+    }
+
+    [Fact]
+    public async Task The_attempt_is_written_before_the_outcome_is_told()
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        await using var grid = new WebhookFixture();
+        grid.Store.Away = true;
+        var sent = grid.Sender.SendAsync(Target("t", endpoint), Attempt(1), 0);
+        await endpoint.NextAsync();
+        Assert.False(sent.IsCompleted);
+        grid.Store.Away = false;
+        Assert.Equal(OutcomeKind.Delivered, (await sent.WaitAsync(Patience)).Kind);
+        Assert.Equal(new MessageRef("c", "e", 1), Assert.Single(grid.Store.Attempts).Ref);
+    }
+
+    [Theory]
+    [InlineData(200, null, OutcomeKind.Delivered)]
+    [InlineData(204, null, OutcomeKind.Delivered)]
+    [InlineData(302, null, OutcomeKind.Failed)]
+    [InlineData(400, null, OutcomeKind.Rejected)]
+    [InlineData(404, "9", OutcomeKind.Rejected)]
+    [InlineData(410, null, OutcomeKind.Gone)]
+    [InlineData(429, null, OutcomeKind.Failed)]
+    [InlineData(429, "0", OutcomeKind.Hold)]
+    [InlineData(503, "120", OutcomeKind.Hold)]
+    [InlineData(503, null, OutcomeKind.Failed)]
+    [InlineData(500, "9", OutcomeKind.Failed)]
+    public async Task Answers_are_judged(int status, string? retryAfter, object kind)
+    {
+        await using var endpoint = await Endpoint.StartAsync();
+        endpoint.Answer = (context, _) =>
+        {
+            context.Response.StatusCode = status;
+            if (retryAfter is not null) context.Response.Headers.RetryAfter = retryAfter;
+            return Task.CompletedTask;
+        };
+        await using var grid = new WebhookFixture();
+        var outcome = await grid.Sender.SendAsync(Target("t", endpoint), Attempt(1), 0).WaitAsync(Patience);
+        Assert.Equal((OutcomeKind)kind, outcome.Kind);
+        if (outcome.Kind == OutcomeKind.Hold) Assert.InRange(outcome.RetryAfterMs, 1_000, 120_000);
+    }
+
+    [Fact]
+    public void Attempts_are_named_by_their_time()
+    {
+        var (first, second) = (AttemptId.New(1_700_000_000_000), AttemptId.New(1_700_000_000_000));
+        Assert.True(string.CompareOrdinal(first, second) < 0);
+        Assert.True(AttemptId.TryGetTime(first, out var at));
+        Assert.Equal(1_700_000_000_000, at);
+        Assert.False(AttemptId.TryGetTime("att_x", out _));
+        Assert.False(AttemptId.TryGetTime(null, out _));
+    }
+
+    private static WebhookTarget Target(string tenant, Endpoint endpoint) => new()
+    {
+        Webhook = new WebhookId(tenant, "wh_1"),
+        Url = new Uri(endpoint.Url),
+        Format = WebhookFormats.Default,
+        Secrets = SecretSet.Create(WebhookSecret.Generate()),
+        Headers = [],
+    };
+
+    private static WebhookAttempt Attempt(long offset) => new(
+        offset, new MessageRef("c", "e", offset), new Message { Offset = offset, At = 1, Payload = Payload.Json("1"u8.ToArray()) }, 1, DeliveryKind.Fresh, false);
+}
