@@ -56,13 +56,15 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
             return true;
         }
 
-        // 3. The rows.
+        // 3. The rows: messages, and marks for the webhooks that they are the first work of.
         Store(group, state, request);
+        var woken = log.Marks.Append(group, state, request.ExpectedHead);
         state.Group = group.Number;
         if (first) state.GroupFirst = request;
         _view = state.NewView();
         group.Count(request.Messages.Count);
         _result = AppendResult.Appended(new Position(state.Record.Epoch, state.Head));
+        if (woken is not null) _result = _result with { Woken = woken };
         return true;
     }
 

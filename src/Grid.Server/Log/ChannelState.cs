@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
+using Grid.Server.Webhooks.Store.RocksDb;
 
 namespace Grid.Server.Log;
 
@@ -44,6 +45,12 @@ internal sealed class ChannelState(ChannelId channel, NamespacePolicy policy, Ch
 
     /// <summary>The keys that the group in the making stores, made when a second append of the channel joins the group; else null.</summary>
     public Dictionary<string, long>? GroupKeys { get; set; }
+
+    /// <summary>The webhook subscriptions that match it, as last looked up; null: never.</summary>
+    public ChannelHooks? Hooks { get; set; }
+
+    /// <summary>The group that changed marks of webhooks on it last. While that one is not written, the database does not know them.</summary>
+    public long MarksGroup { get; set; }
 
     /// <summary>What readers see.</summary>
     public ChannelView View => _view;
@@ -101,7 +108,7 @@ internal sealed class ChannelCache(int capacity)
         for (var looks = _clock.Count * 2; _clock.Count > capacity && looks > 0; looks--)
         {
             var oldest = _clock.Dequeue();
-            if (oldest.Used || oldest.Group == group)
+            if (oldest.Used || oldest.Group == group || oldest.MarksGroup == group)
             {
                 oldest.Used = false;
                 _clock.Enqueue(oldest);

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
 using Grid.Server.Telemetry;
+using Grid.Server.Webhooks.Store.RocksDb;
 using Microsoft.Extensions.ObjectPool;
 
 namespace Grid.Server.Log;
@@ -42,6 +43,9 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
 
     /// <summary>The store.</summary>
     public RocksDbStore Store => _store;
+
+    /// <summary>The marks of webhooks that its appends leave. On the writer's thread.</summary>
+    public RocksDbMarks Marks { get; } = new();
 
     /// <summary>The policies by which it is swept.</summary>
     public NamespacePolicies Policies => _policies;
@@ -123,6 +127,7 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
     private void Forget()
     {
         _cache.Clear();
+        Marks.Forget();
         _nextNumber = 0;
     }
 

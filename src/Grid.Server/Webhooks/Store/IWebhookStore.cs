@@ -1,4 +1,3 @@
-using Grid.Protocol;
 using Grid.Server.Webhooks.Delivery;
 
 namespace Grid.Server.Webhooks.Store;
