@@ -82,7 +82,9 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     public override void Answer()
     {
         var result = _result;
+        var (appended, state) = (_view is not null, _state);
         Drop();
+        if (appended) _state = state;
         _source.SetResult(result);
     }
 
@@ -98,10 +100,13 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     {
         try
         {
-            return _source.GetResult(token);
+            var result = _source.GetResult(token);
+            if (_state is { } state) state.Answered = result.Head.Offset;
+            return result;
         }
         finally
         {
+            _state = null;
             _source.Reset();
             log.Return(this);
         }

@@ -36,6 +36,12 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
         _attempts = new(database, MaxAttempts, keyOf: null, a => AttemptWrite.WriteAsync(database.Source, a));
     }
 
+    /// <summary>
+    /// For how long at least a subscription's making goes on: an append that was committed before it began, and so is not marked, has
+    /// had that long to be answered. Default: 50 ms.
+    /// </summary>
+    public TimeSpan AnswerTime { get; init; } = TimeSpan.FromMilliseconds(50);
+
     /// <summary>Transactions that wrote progress so far.</summary>
     public long Writes => _writes.Transactions;
 
@@ -139,6 +145,7 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     /// <summary>Marks what appends may have left unmarked since a moment, or everything.</summary>
     private async Task CatchUpAsync(StoredWebhook webhook, string since, bool fromStart, CancellationToken cancellationToken)
     {
+        await Task.Delay(AnswerTime, cancellationToken);
         await CallAsync("select wait_for_appends()", cancellationToken);
         var (tenant, id) = webhook.Id;
         foreach (var pattern in webhook.Channels)
