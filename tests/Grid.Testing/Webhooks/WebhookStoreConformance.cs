@@ -273,7 +273,7 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
             }
 
             // What has no answer yet, and all that comes after it.
-            var required = under.Select(u => u is null ? 1 : u.Append.IsCompleted ? u.Offset + 1 : u.Offset).ToArray();
+            var required = under.Select((_, i) => Volatile.Read(ref under[i])).Select(u => u is null ? 1 : u.Answered ? u.Offset + 1 : u.Offset).ToArray();
             for (var i = 0; i < channels.Length; i++)
             {
                 while (Volatile.Read(ref under[i]) is not { } now || now.Offset <= required[i]) await Task.Delay(1);
@@ -297,9 +297,10 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
             var head = (await Log.GetHeadAsync(channel)).Position;
             while (!stop.IsCancellationRequested)
             {
-                var append = Log.AppendAsync(Request(channel, head)).AsTask();
-                Volatile.Write(ref under[slot], new Pending(head.Offset + 1, append));
-                head = (await append).Head;
+                var pending = new Pending(head.Offset + 1);
+                Volatile.Write(ref under[slot], pending);
+                head = (await Log.AppendAsync(Request(channel, head))).Head;
+                pending.Answered = true;
             }
         }
     }
@@ -319,5 +320,16 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
         Assert.Empty(await Store.FindChannelsAsync("acme", "cha", "", 10));
     }
 
-    private sealed record Pending(long Offset, Task Append);
+    private sealed class Pending(long offset)
+    {
+        private volatile bool _answered;
+
+        public long Offset { get; } = offset;
+
+        public bool Answered
+        {
+            get => _answered;
+            set => _answered = value;
+        }
+    }
 }
