@@ -56,13 +56,15 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
             return true;
         }
 
-        // 3. The rows.
+        // 3. The rows: messages, and marks for the webhooks that they are the first work of.
         Store(group, state, request);
+        var woken = log.Marks.Append(group, state, request.ExpectedHead);
         state.Group = group.Number;
         if (first) state.GroupFirst = request;
         _view = state.NewView();
         group.Count(request.Messages.Count);
         _result = AppendResult.Appended(new Position(state.Record.Epoch, state.Head));
+        if (woken is not null) _result = _result with { Woken = woken };
         return true;
     }
 
@@ -80,7 +82,9 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     public override void Answer()
     {
         var result = _result;
+        var (appended, state) = (_view is not null, _state);
         Drop();
+        if (appended) _state = state;
         _source.SetResult(result);
     }
 
@@ -96,10 +100,13 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     {
         try
         {
-            return _source.GetResult(token);
+            var result = _source.GetResult(token);
+            if (_state is { } state) state.Answered = result.Head.Offset;
+            return result;
         }
         finally
         {
+            _state = null;
             _source.Reset();
             log.Return(this);
         }

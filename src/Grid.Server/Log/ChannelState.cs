@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
+using Grid.Server.Webhooks.Store.RocksDb;
 
 namespace Grid.Server.Log;
 
@@ -21,6 +22,7 @@ internal sealed record ChannelView(long Number, string Epoch, long Oldest, long 
 /// </summary>
 internal sealed class ChannelState(ChannelId channel, NamespacePolicy policy, ChannelRecord record, long head, long total)
 {
+    private long _answered = head;
     private volatile ChannelView _view = new(record.Number, record.Epoch, record.Oldest, head);
 
     public ChannelId Channel { get; } = channel;
@@ -44,6 +46,22 @@ internal sealed class ChannelState(ChannelId channel, NamespacePolicy policy, Ch
 
     /// <summary>The keys that the group in the making stores, made when a second append of the channel joins the group; else null.</summary>
     public Dictionary<string, long>? GroupKeys { get; set; }
+
+    /// <summary>
+    /// The head that callers know of: their answers up to there were collected. A subscription that is made now gets what comes after it,
+    /// for that may be acknowledged later than the subscription. Set on callers' threads, one append at a time.
+    /// </summary>
+    public long Answered
+    {
+        get => Volatile.Read(ref _answered);
+        set => Volatile.Write(ref _answered, value);
+    }
+
+    /// <summary>The webhook subscriptions that match it, as last looked up; null: never.</summary>
+    public ChannelHooks? Hooks { get; set; }
+
+    /// <summary>The group that changed marks of webhooks on it last. While that one is not written, the database does not know them.</summary>
+    public long MarksGroup { get; set; }
 
     /// <summary>What readers see.</summary>
     public ChannelView View => _view;
@@ -91,7 +109,13 @@ internal sealed class ChannelCache(int capacity)
         return state;
     }
 
-    /// <summary>Adds a channel. States of the group <paramref name="group"/> are not put out for it.</summary>
+    /// <summary>All of them.</summary>
+    public IEnumerable<ChannelState> All => _clock;
+
+    /// <summary>
+    /// Adds a channel. States of the group <paramref name="group"/>, and those with answers that were not collected, are not put out
+    /// for it.
+    /// </summary>
     public void Add(ChannelState state, long group)
     {
         _states[state.Channel] = state;
@@ -101,7 +125,7 @@ internal sealed class ChannelCache(int capacity)
         for (var looks = _clock.Count * 2; _clock.Count > capacity && looks > 0; looks--)
         {
             var oldest = _clock.Dequeue();
-            if (oldest.Used || oldest.Group == group)
+            if (oldest.Used || oldest.Group == group || oldest.MarksGroup == group || oldest.Answered < oldest.Head)
             {
                 oldest.Used = false;
                 _clock.Enqueue(oldest);

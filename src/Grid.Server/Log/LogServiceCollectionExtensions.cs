@@ -2,6 +2,7 @@ using Grid.Server.Hosting;
 using Grid.Server.Sessions;
 using Grid.Server.Telemetry;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks.Store;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
@@ -17,7 +18,7 @@ namespace Grid.Server.Log;
 internal static class LogServiceCollectionExtensions
 {
     /// <summary>
-    /// Adds the embedded store in <see cref="GridOptions.DataDirectory"/>, the logs on it, retention, and the session index. The store
+    /// Adds the embedded store in <see cref="GridOptions.DataDirectory"/>, the logs and webhooks on it, retention, and the session index. The store
     /// is opened when it is first asked for: ask before the silo starts, so that a <see cref="GridStartupException"/> comes early.
     /// </summary>
     public static IServiceCollection AddGridEmbeddedStore(this IServiceCollection services)
@@ -42,6 +43,7 @@ internal static class LogServiceCollectionExtensions
         services.TryAddSingleton<ISecretStore, StoreSecrets>();
         services.TryAddSingleton<ISessionIndex, RocksDbSessionIndex>();
         services.TryAddSingleton<IRetention>(sp => new RocksDbRetention(sp.GetRequiredService<RocksDbMessageLog>()));
+        services.AddGridEmbeddedWebhookStore();
         return services.AddGridRetention();
     }
 

@@ -17,6 +17,8 @@ internal sealed partial class OpenDatabase
     private const string AgeName = "age";
     private const string StateName = "state";
     private const string SessionsName = "sessions";
+    private const string WebhooksName = "webhooks";
+    private const string AttemptsName = "attempts";
 
     /// <summary>
     /// The folders that this process has open. The log of none of these may be cut, nor may its file LOCK be opened and closed: that
@@ -43,6 +45,8 @@ internal sealed partial class OpenDatabase
         Age = new Family(db.GetColumnFamily(AgeName));
         State = new Family(db.GetColumnFamily(StateName));
         Sessions = new Family(db.GetColumnFamily(SessionsName));
+        Webhooks = new Family(db.GetColumnFamily(WebhooksName));
+        Attempts = new Family(db.GetColumnFamily(AttemptsName));
         ReadMessages = new ReadOptions();
         ReadMessages.SetReadTier(ReadAllTier);
         ReadCachedMessages = new ReadOptions();
@@ -83,6 +87,12 @@ internal sealed partial class OpenDatabase
     /// <summary>The session index.</summary>
     public Family Sessions { get; }
 
+    /// <summary>Webhook subscriptions, see <see cref="Webhooks.Store.RocksDb.WebhookRowKeys"/>.</summary>
+    public Family Webhooks { get; }
+
+    /// <summary>Attempts of webhooks, see <see cref="Webhooks.Store.RocksDb.AttemptRowKeys"/>.</summary>
+    public Family Attempts { get; }
+
     /// <summary>For messages at or after their channel's oldest.</summary>
     public ReadOptions ReadMessages { get; }
 
@@ -119,6 +129,8 @@ internal sealed partial class OpenDatabase
             { AgeName, tuning.Small() },
             { StateName, tuning.Small() },
             { SessionsName, tuning.Small() },
+            { WebhooksName, tuning.Webhooks() },
+            { AttemptsName, tuning.Expiry() },
         };
         return new OpenDatabase(path, RocksDb.Open(RocksDbTuning.Database(), path, families));
     }

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
 using Grid.Server.Telemetry;
+using Grid.Server.Webhooks.Store.RocksDb;
 using Microsoft.Extensions.ObjectPool;
 
 namespace Grid.Server.Log;
@@ -43,6 +44,9 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
     /// <summary>The store.</summary>
     public RocksDbStore Store => _store;
 
+    /// <summary>The marks of webhooks that its appends leave. On the writer's thread.</summary>
+    public RocksDbMarks Marks { get; } = new();
+
     /// <summary>The policies by which it is swept.</summary>
     public NamespacePolicies Policies => _policies;
 
@@ -80,6 +84,9 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
         _cache.Add(state, group.Number);
         return state;
     }
+
+    /// <summary>Channels with appends whose answers their callers do not have yet. On the writer's thread.</summary>
+    public IEnumerable<ChannelState> Unanswered() => _cache.All.Where(s => s.Answered < s.Head);
 
     /// <summary>A channel number never used before. On the writer's thread.</summary>
     public long TakeNumber(WriteGroup group) => RocksDbStore.TakeChannelNumber(group, ref _nextNumber);
@@ -123,6 +130,7 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
     private void Forget()
     {
         _cache.Clear();
+        Marks.Forget();
         _nextNumber = 0;
     }
 

@@ -14,8 +14,11 @@ namespace Grid.Server.Log;
 /// </summary>
 internal sealed partial class RocksDbStore : IAsyncDisposable
 {
-    /// <summary>Raised when a file of this version could not be read by an older one.</summary>
-    private const int FormatVersion = 1;
+    /// <summary>
+    /// Raised when a file of this version could not be read by an older one, or would be written by it as it must not. 2: appends mark
+    /// webhooks.
+    /// </summary>
+    private const int FormatVersion = 2;
     private const int SecretBytes = 32;
 
     private static readonly byte[] FormatKey = "format"u8.ToArray();
@@ -182,6 +185,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
                     $"The data directory was written by a newer version of Grid (its format is {version}, this version knows {FormatVersion}). Start that version, or name another folder in Grid__DataDirectory.");
             var epoch = db.Get(EpochKey.AsSpan(), meta)
                 ?? throw new GridStartupException("The data directory is damaged: its store has no epoch. Restore it from a backup.");
+            if (version < FormatVersion) db.Put(FormatKey.AsSpan(), [FormatVersion], meta, new WriteOptions().SetSync(true));
             return Encoding.ASCII.GetString(epoch);
         }
 

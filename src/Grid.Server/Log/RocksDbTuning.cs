@@ -9,7 +9,8 @@ namespace Grid.Server.Log;
 /// </summary>
 /// <remarks>
 /// <para>Memory: the block cache (32 MiB, with index and filter blocks inside it) plus, per column family, at most
-/// <c>write buffer × number of buffers</c>: messages 3 × 16, keys 2 × 12, their expiry 2 × 4, the four others 2 × 1 MiB.</para>
+/// <c>write buffer × number of buffers</c>: messages 3 × 16, keys 2 × 12, their expiry 2 × 4, webhooks
+/// and their attempts 2 × 4 each, the four others 2 × 1 MiB.</para>
 /// <para>Recovery is <see cref="Recovery.PointInTime"/>: after a crash the log is replayed up to the first record that is not whole.
 /// Only what was never synced can be that, so a power loss's torn tail does not keep the server from starting. The sizes of synced
 /// logs are kept in the manifest, so a log file that went missing is an error and not a silent loss.</para>
@@ -63,8 +64,14 @@ internal sealed class RocksDbTuning
         return options;
     }
 
-    /// <summary>The expiry index of the keys: as many bytes as the keys, in few rows, written and deleted in order, never looked up.</summary>
+    /// <summary>
+    /// The expiry index of the keys: as many bytes as the keys, in few rows, written and deleted in order, never looked up. So are the
+    /// attempts of webhooks.
+    /// </summary>
     public ColumnFamilyOptions Expiry() => Family(4, 2, Table(16 * 1024, bloom: false), Compression.Lz4);
+
+    /// <summary>Webhooks: small rows that are written over and over; what is written over within a buffer never reaches a file.</summary>
+    public ColumnFamilyOptions Webhooks() => Family(4, 2, Table(4 * 1024, bloom: true), Compression.Lz4);
 
     /// <summary>Everything else: small rows, few writes.</summary>
     public ColumnFamilyOptions Small() => Family(1, 2, Table(4 * 1024, bloom: true), Compression.Lz4);

@@ -7,7 +7,7 @@ using NpgsqlTypes;
 namespace Grid.Server.Log.Postgres;
 
 /// <summary>
-/// One connection that appends: groups of appends of different channels, each group one call of the function <c>append_messages</c>, one round
+/// One connection that appends: groups of appends of different channels, each group one call of the function <c>append_and_mark</c>, one round
 /// trip and one transaction. Not for use by several at once.
 /// </summary>
 internal sealed class PostgresAppender(NpgsqlDataSource source, NamespacePolicies policies) : IAsyncDisposable
@@ -53,6 +53,12 @@ internal sealed class PostgresAppender(NpgsqlDataSource source, NamespacePolicie
             while (await rows.ReadAsync())
             {
                 var index = rows.GetInt32(0) - 1;
+                if (!await rows.IsDBNullAsync(5))
+                {
+                    answers[index] = answers[index] with { Woken = rows.GetFieldValue<string[]>(5) };
+                    continue;
+                }
+
                 var head = new Position(rows.GetString(1), rows.GetInt64(2));
                 answers[index] = await rows.IsDBNullAsync(3)
                     ? AppendResult.HeadMoved(head)
@@ -111,7 +117,7 @@ internal sealed class PostgresAppender(NpgsqlDataSource source, NamespacePolicie
         _connection = await source.OpenConnectionAsync();
         _watch = new CommitWatch(_connection);
         var command = new NpgsqlCommand(
-            "select * from append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)", _connection);
+            "select * from append_and_mark($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)", _connection);
         foreach (var parameter in (NpgsqlParameter[])[
             _names.Parameter, _epochs.Parameter, _heads.Parameter, _counts.Parameter, _bytes.Parameter, _ats.Parameter, _buckets.Parameter,
             _fresh, _runAppends.Parameter, _runLasts.Parameter, _runCounts.Parameter, _runTotals.Parameter, _runAts.Parameter,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Grid.Server.Hosting;
+using Grid.Server.Webhooks.Store.Postgres;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -151,7 +152,7 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
         return (long)(await command.ExecuteScalarAsync(cancellationToken))!;
     }
 
-    /// <summary>Makes the partitions of this hour and the next two.</summary>
+    /// <summary>Makes the partitions of this hour and the next two, and those of webhooks' attempts of today and tomorrow.</summary>
     private async Task MakePartitionsAsync(NpgsqlConnection connection, long now, CancellationToken cancellationToken)
     {
         var policies = log.Policies.Named.Values.Append(log.Policies.Default).Where(p => p.Durability == Durability.Durable).ToArray();
@@ -166,7 +167,8 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
             }
         }
 
-        var present = (await PartitionsAsync(connection, cancellationToken)).Where(p => p is { Attached: true, Leaving: false });
+        for (var day = 0; day <= 1; day++) needed.Add((PostgresAttemptDays.Table, PostgresAttemptDays.Of(now) + day));
+        var present = (await PartitionsAsync(connection, [.. Tables, PostgresAttemptDays.Table], cancellationToken)).Where(p => p is { Attached: true, Leaving: false });
         needed.ExceptWith(present.Select(p => (p.Table, p.Bucket)));
         foreach (var (table, bucket) in needed)
             await ScalarAsync<bool>(connection, $"select make_partition('{table}', {bucket})", cancellationToken);
@@ -175,7 +177,7 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
     private async Task DropPartitionsAsync(NpgsqlConnection connection, long now, CancellationToken cancellationToken)
     {
         var hour = PostgresBuckets.Hour(now - (long)Grace.TotalMilliseconds);
-        foreach (var partition in await PartitionsAsync(connection, cancellationToken))
+        foreach (var partition in await PartitionsAsync(connection, Tables, cancellationToken))
         {
             if (partition.Attached && !partition.Leaving)
             {
@@ -211,7 +213,8 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
     }
 
     /// <summary>The partitions, and the tables that were some and are not dropped yet.</summary>
-    private static async Task<List<Partition>> PartitionsAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    private static async Task<List<Partition>> PartitionsAsync(
+        NpgsqlConnection connection, string[] tables, CancellationToken cancellationToken)
     {
         await using var command = new NpgsqlCommand(
             """
@@ -223,7 +226,7 @@ internal sealed partial class PostgresRetention(PostgresMessageLog log, ILogger<
             order by 1, 3
             """,
             connection);
-        command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = Tables });
+        command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = tables });
         var found = new List<Partition>();
         await using var rows = await command.ExecuteReaderAsync(cancellationToken);
         while (await rows.ReadAsync(cancellationToken))

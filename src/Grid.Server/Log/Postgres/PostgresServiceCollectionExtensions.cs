@@ -1,6 +1,7 @@
 using Grid.Server.Hosting;
 using Grid.Server.Telemetry;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks.Store;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
@@ -12,7 +13,7 @@ namespace Grid.Server.Log.Postgres;
 /// <summary>Registers the storage of a Grid in a cluster.</summary>
 internal static class PostgresServiceCollectionExtensions
 {
-    /// <summary>Adds the durable log, its retention, the secrets and the schema on PostgreSQL.</summary>
+    /// <summary>Adds the durable log, its retention, webhooks, the secrets and the schema on PostgreSQL.</summary>
     public static IServiceCollection AddGridPostgresStore(this IServiceCollection services, GridClusterOptions cluster)
     {
         services.TryAddSingleton(TimeProvider.System);
@@ -37,6 +38,7 @@ internal static class PostgresServiceCollectionExtensions
         services.TryAddSingleton<ISecretStore, PostgresSecrets>();
         services.TryAddSingleton<IRetention>(sp => new PostgresRetention(
             sp.GetRequiredService<PostgresMessageLog>(), sp.GetRequiredService<ILogger<PostgresRetention>>()));
+        services.AddGridPostgresWebhookStore();
         services.AddGridRetention();
         return services.AddGridPostgresGrainStorage(cluster);
     }

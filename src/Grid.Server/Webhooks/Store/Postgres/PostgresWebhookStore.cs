@@ -1,0 +1,180 @@
+using Grid.Server.Log.Postgres;
+using Grid.Server.Webhooks.Delivery;
+using Npgsql;
+using static Grid.Server.Webhooks.Store.Postgres.PostgresCall;
+
+namespace Grid.Server.Webhooks.Store.Postgres;
+
+/// <summary>
+/// Webhook subscriptions in the cluster's database. What is decided under locks is decided in its functions
+/// (<c>Schema/0006_webhooks.sql</c>).
+/// </summary>
+/// <remarks>
+/// Nothing keeps appends from going on while a subscription is made. 1. The definition is committed: an append that begins now finds it.
+/// 2. Those that had begun are waited for. 3. What any append since the beginning wrote to a matching channel is marked, for it may not
+/// have known of the subscription, and may not have been answered yet.
+/// </remarks>
+internal sealed partial class PostgresWebhookStore : IWebhookStore
+{
+    /// <summary>The most writes of progress in one transaction.</summary>
+    private const int MaxWrites = 128;
+
+    /// <summary>The most calls whose attempts go in one transaction.</summary>
+    private const int MaxAttempts = 512;
+
+    /// <summary>Channels that are looked at in one statement.</summary>
+    private const int Page = 2_000;
+
+    private readonly PostgresDatabase _database;
+    private readonly PostgresGatherer<ProgressWrite, bool> _writes;
+    private readonly PostgresGatherer<IReadOnlyList<StoredAttempt>, bool> _attempts;
+
+    public PostgresWebhookStore(PostgresDatabase database)
+    {
+        _database = database;
+        _writes = new(database, MaxWrites, w => w.Webhook, w => ProgressWrite.WriteAsync(database.Source, w));
+        _attempts = new(database, MaxAttempts, keyOf: null, a => AttemptWrite.WriteAsync(database.Source, a));
+    }
+
+    /// <summary>
+    /// For how long at least a subscription's making goes on: an append that was committed before it began, and so is not marked, has
+    /// had that long to be answered. Default: 50 ms.
+    /// </summary>
+    public TimeSpan AnswerTime { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Transactions that wrote progress so far.</summary>
+    public long Writes => _writes.Transactions;
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> CreateAsync(
+        StoredWebhook webhook, bool fromStart, int most, CancellationToken cancellationToken = default)
+    {
+        var seen = await CallAsync(
+            "select create_webhook($1, $2, $3, $4, $5, $6, $7, $8)",
+            cancellationToken,
+            P(webhook.Id.Tenant), P(webhook.Id.Id), P(webhook.Id.Shard), P(webhook.Version), P(webhook.Channels.ToArray()),
+            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray()), P(most));
+        if (seen is not string since) return false;
+        await CatchUpAsync(webhook, since, fromStart, cancellationToken);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    {
+        var seen = await CallAsync(
+            "select update_webhook($1, $2, $3, $4, $5, $6)",
+            cancellationToken,
+            P(webhook.Id.Tenant), P(webhook.Id.Id), P(webhook.Version), P(webhook.Channels.ToArray()),
+            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray()));
+        if (seen is not string since) return false;
+        await CatchUpAsync(webhook, since, fromStart: false, cancellationToken);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    {
+        if (await CallAsync("select delete_webhook($1, $2)", cancellationToken, P(webhook.Tenant), P(webhook.Id)) is not true) return false;
+
+        // Appends under way may still have known it.
+        await CallAsync("select wait_for_appends()", cancellationToken);
+        await CallAsync("select delete_marks($1, $2)", cancellationToken, P(webhook.Tenant), P(webhook.Id));
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool[]> ClearMarksAsync(
+        WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
+    {
+        var cleared = new bool[settled.Count];
+        if (cleared.Length == 0) return cleared;
+        var kept = (int[])(await CallAsync(
+            "select clear_marks($1, $2, $3, $4, $5)",
+            cancellationToken,
+            P(webhook.Tenant), P(webhook.Id),
+            P(settled.Select(s => s.Channel).ToArray()),
+            P(settled.Select(s => s.Position.Epoch).ToArray()),
+            P(settled.Select(s => s.Position.Offset).ToArray())))!;
+        Array.Fill(cleared, true);
+        foreach (var place in kept) cleared[place - 1] = false;
+        return cleared;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> WriteAsync(
+        WebhookId webhook, WebhookWrite write, long? nextWake, CancellationToken cancellationToken = default) =>
+        await _writes.WriteAsync(
+            new ProgressWrite(webhook, write.Snapshot, WebhookChanges.Of(write.Effects), nextWake), cancellationToken);
+
+    /// <inheritdoc/>
+    public async ValueTask ParkAsync(WebhookId webhook, IReadOnlyList<ParkedRow> rows, CancellationToken cancellationToken = default)
+    {
+        if (rows.Count == 0) return;
+        ParkedRow[] last = [.. rows.GroupBy(r => r.Ref).Select(g => g.Last())];
+        var first = last.Min(r => r.Due);
+        while (await ReadHeaderAsync(webhook, cancellationToken) is var (generation, stored))
+        {
+            // Nobody else may ever wake the subscription for what is parked; so the header names it. If it was written meanwhile, again.
+            var header = stored is null ? new WebhookSnapshot() : SnapshotRecord.Read(stored);
+            if (header.StoredDue == 0 || header.StoredDue > first) header = header with { StoredDue = first };
+            var parked = await CallAsync(
+                "select park_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                cancellationToken,
+                P(webhook.Tenant), P(webhook.Id), P(generation), Bytes(stored), P(SnapshotRecord.ToBytes(header)), P(first),
+                P(last.Select(r => r.Ref.ToId()).ToArray()),
+                P(last.Select(r => r.Due).ToArray()),
+                P(last.Select(WebhookRowRecords.ToBytes).ToArray()));
+            if (parked is true) return;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask AddAttemptsAsync(IReadOnlyList<StoredAttempt> attempts, CancellationToken cancellationToken = default)
+    {
+        if (attempts.Count > 0) await _attempts.WriteAsync(attempts, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DropAttemptsAsync(DateTimeOffset before, CancellationToken cancellationToken = default) =>
+        await _database.ReadAsync(
+            PostgresAttemptDays.Of(before.ToUnixTimeMilliseconds()),
+            static (day, source, cancellation) => PostgresAttemptDays.DropAsync(source, day, cancellation),
+            cancellationToken);
+
+    /// <summary>Marks what appends may have left unmarked since a moment, or everything.</summary>
+    private async Task CatchUpAsync(StoredWebhook webhook, string since, bool fromStart, CancellationToken cancellationToken)
+    {
+        await Task.Delay(AnswerTime, cancellationToken);
+        await CallAsync("select wait_for_appends()", cancellationToken);
+        var (tenant, id) = webhook.Id;
+        foreach (var pattern in webhook.Channels)
+        {
+            var (from, to) = Names(tenant, pattern);
+            while (true)
+            {
+                var last = fromStart
+                    ? await CallAsync("select mark_all($1, $2, $3, $4, $5)", cancellationToken, P(tenant), P(id), P(from), P(to), P(Page))
+                    : await CallAsync(
+                        "select mark_moved($1, $2, $3, $4, $5, $6)", cancellationToken, P(tenant), P(id), P(since), P(from), P(to), P(Page));
+                if (last is not string name) break;
+                from = name + '\u0001';
+            }
+        }
+    }
+
+    /// <summary>The rows' names that match a pattern: from one to before another. Names have no character below or above these.</summary>
+    private static (string From, string To) Names(string tenant, string pattern) => WebhookPatterns.IsPrefix(pattern, out var prefix)
+        ? ($"{tenant}/{prefix}", $"{tenant}/{prefix}\u007f")
+        : ($"{tenant}/{pattern}", $"{tenant}/{pattern}\u0001");
+
+    private static NpgsqlParameter Bytes(byte[]? value) =>
+        new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Bytea };
+
+    private async Task<object?> CallAsync(string sql, CancellationToken cancellationToken, params NpgsqlParameter[] parameters) =>
+        await _database.ReadAsync(
+            (Sql: sql, Parameters: parameters),
+            static (call, source, cancellation) => PostgresCall.WriteAsync(
+                source, call.Sql, cancellation, [.. call.Parameters.Select(p => p.Clone())]),
+            cancellationToken);
+}

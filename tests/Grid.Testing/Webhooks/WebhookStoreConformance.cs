@@ -1,0 +1,335 @@
+using System.Text;
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Log;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Store;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
+using Xunit;
+
+namespace Grid.Testing.Webhooks;
+
+/// <summary>
+/// What every <see cref="IWebhookStore"/> must do, whatever it stands on, together with the log whose appends leave marks. Inherit, give
+/// the registered services, and all of these run against them.
+/// </summary>
+public abstract partial class WebhookStoreConformance : IAsyncLifetime
+{
+    private IServiceProvider _services = null!;
+
+    /// <summary>The clock.</summary>
+    protected FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 10, 12, 0, 0, TimeSpan.Zero));
+
+    /// <summary>The log.</summary>
+    protected IMessageLog Log => _services.GetRequiredService<MessageLogs>().Durable;
+
+    internal IWebhookStore Store => _services.GetRequiredService<IWebhookStore>();
+
+    internal Grid.Server.Webhooks.Signing.SecretVault Vault => _services.GetRequiredService<Grid.Server.Webhooks.Signing.SecretVault>();
+
+    /// <summary>The time in Unix milliseconds.</summary>
+    protected long Now => Time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    /// <summary>Opens over the same data each time.</summary>
+    protected abstract Task<IServiceProvider> OpenAsync();
+
+    /// <summary>Closes what <see cref="OpenAsync"/> opened.</summary>
+    protected abstract Task CloseAsync();
+
+    public async Task InitializeAsync() => _services = await OpenAsync();
+
+    public Task DisposeAsync() => CloseAsync();
+
+    /// <summary>Closes and opens again, as after a restart.</summary>
+    protected async Task ReopenAsync()
+    {
+        await CloseAsync();
+        _services = await OpenAsync();
+    }
+
+    internal static WebhookId Id(string id = "wh_1", string tenant = "acme") => new(tenant, id);
+
+    internal static StoredWebhook Webhook(WebhookId id, params string[] channels) => new()
+    {
+        Id = id,
+        Channels = channels,
+        Version = 1,
+        Definition = "{\"url\":\"https://example.com\"}"u8.ToArray(),
+        Secrets = new byte[] { 1, 0, 255 },
+    };
+
+    internal async Task<WebhookId> CreateAsync(string id, params string[] channels)
+    {
+        Assert.True(await Store.CreateAsync(Webhook(Id(id), channels), fromStart: false, most: 100));
+        return Id(id);
+    }
+
+    /// <summary>Appends messages at the head, and returns the answer.</summary>
+    protected async Task<AppendResult> AppendAsync(string channel, int count = 1, string tenant = "acme")
+    {
+        var id = new ChannelId(tenant, channel);
+        var result = await Log.AppendAsync(Request(id, (await Log.GetHeadAsync(id)).Position, count));
+        Assert.Equal(AppendStatus.Appended, result.Status);
+        return result;
+    }
+
+    /// <summary>A request to append at a place.</summary>
+    protected AppendRequest Request(ChannelId channel, Position head, int count = 1, string? key = null) => new()
+    {
+        Channel = channel,
+        ExpectedHead = head,
+        KeyWindow = TimeSpan.FromHours(1),
+        Messages = [.. Enumerable.Range(1, count).Select(i => new Message
+        {
+            Offset = head.Offset + i, At = Now, Payload = Payload.Json(Encoding.UTF8.GetBytes($"{head.Offset + i}")), Key = key,
+        })],
+    };
+
+    internal static WebhookWrite Write(WebhookSnapshot snapshot, params WebhookEffect[] effects) => new(effects, snapshot);
+
+    internal async Task<string[]> MarksAsync(WebhookId webhook) =>
+        [.. (await Store.GetMarksAsync(webhook)).Select(m => $"{m.Channel}@{m.Position.Offset}")];
+
+    internal async Task<string[]> DueAsync(long? now = null, IReadOnlyCollection<int>? shards = null, WebhookId? after = null, int limit = 100) =>
+        [.. (await Store.FindDueAsync(shards ?? [.. Enumerable.Range(0, WebhookId.Shards)], now ?? Now, after, limit)).Select(w => w.ToString())];
+
+    internal static void AssertWoken(AppendResult result, params string[] ids) =>
+        Assert.Equal(ids, (result.Woken ?? []).Order(StringComparer.Ordinal));
+
+    [Fact]
+    public async Task An_append_marks_a_channel_that_was_not_there_once()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*");
+        var first = await AppendAsync("room:1", 3);
+        AssertWoken(first, "wh_1");
+        AssertWoken(await AppendAsync("room:1"));
+        AssertWoken(await AppendAsync("room:2"), "wh_1");
+        Assert.Equal(["room:1@0", "room:2@0"], await MarksAsync(webhook));
+        Assert.Equal(first.Head.Epoch, (await Store.GetMarksAsync(webhook))[0].Position.Epoch);
+    }
+
+    [Fact]
+    public async Task A_channel_that_was_there_is_marked_from_the_creation_on()
+    {
+        await AppendAsync("room:1", 5);
+        var webhook = await CreateAsync("wh_1", "room:1");
+        Assert.Empty(await MarksAsync(webhook));
+        AssertWoken(await AppendAsync("room:1", 2), "wh_1");
+        Assert.Equal(["room:1@5"], await MarksAsync(webhook));
+    }
+
+    [Fact]
+    public async Task Only_patterns_that_match_and_the_same_tenant_are_marked()
+    {
+        await CreateAsync("wh_exact", "room:1");
+        await CreateAsync("wh_prefix", "room:*", "room:1*", "other");
+        await CreateAsync("wh_all", "*");
+        await CreateAsync("wh_none", "room", "room:11", "room:2*");
+        Assert.True(await Store.CreateAsync(Webhook(Id("wh_other", "globex"), "*"), fromStart: false, most: 10));
+        AssertWoken(await AppendAsync("room:1"), "wh_all", "wh_exact", "wh_prefix");
+        AssertWoken(await AppendAsync("plain"), "wh_all");
+        AssertWoken(await AppendAsync("room:1", tenant: "globex"), "wh_other");
+        AssertWoken(await AppendAsync("room:1", tenant: "nobody"));
+        Assert.Empty(await MarksAsync(Id("wh_none")));
+        Assert.Equal(["plain@0", "room:1@0"], await MarksAsync(Id("wh_all")));
+        Assert.Equal(["room:1@0"], await MarksAsync(Id("wh_other", "globex")));
+    }
+
+    [Fact]
+    public async Task An_append_that_stores_nothing_marks_nothing()
+    {
+        var webhook = await CreateAsync("wh_1", "*");
+        var channel = new ChannelId("acme", "room:1");
+        var head = (await Log.AppendAsync(Request(channel, (await Log.GetHeadAsync(channel)).Position, key: "k"))).Head;
+        Assert.Equal((bool[])[true], await Store.ClearMarksAsync(webhook, [new WebhookMark("room:1", head)]));
+        Assert.Equal(AppendStatus.HeadMoved, (await Log.AppendAsync(Request(channel, head with { Offset = 7 }))).Status);
+        Assert.Equal(AppendStatus.KeysSeen, (await Log.AppendAsync(Request(channel, head, key: "k"))).Status);
+        Assert.Empty(await MarksAsync(webhook));
+    }
+
+    [Fact]
+    public async Task A_mark_is_cleared_at_the_head_only()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*");
+        var first = (await AppendAsync("room:1", 2)).Head;
+        var other = (await AppendAsync("room:2")).Head;
+        var second = (await AppendAsync("room:1")).Head;
+        Assert.Equal(
+            (bool[])[false, true, true],
+            await Store.ClearMarksAsync(webhook, [new("room:1", first), new("room:2", other), new("room:9", new Position(other.Epoch, 0))]));
+        Assert.Equal(["room:1@0"], await MarksAsync(webhook));
+        Assert.Equal((bool[])[false], await Store.ClearMarksAsync(webhook, [new("room:1", second with { Epoch = "another" })]));
+        Assert.Equal((bool[])[true], await Store.ClearMarksAsync(webhook, [new("room:1", second)]));
+        Assert.Equal((bool[])[true], await Store.ClearMarksAsync(webhook, [new("room:1", second)]));
+        Assert.Empty(await MarksAsync(webhook));
+
+        // From there on the next append marks again, each of those that match by itself.
+        await CreateAsync("wh_2", "room:1");
+        AssertWoken(await AppendAsync("room:1"), "wh_1", "wh_2");
+        Assert.Equal(["room:1@3"], await MarksAsync(webhook));
+    }
+
+    [Fact]
+    public async Task Another_epoch_keeps_the_mark_until_it_is_settled_in_that_one()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*");
+        var old = (await AppendAsync("room:1", 2)).Head;
+        var purged = await Log.PurgeAsync(new ChannelId("acme", "room:1"));
+        Assert.Equal((bool[])[false], await Store.ClearMarksAsync(webhook, [new("room:1", old)]));
+        AssertWoken(await AppendAsync("room:1", 2));
+        var mark = Assert.Single(await Store.GetMarksAsync(webhook));
+        Assert.Equal(new Position(old.Epoch, 0), mark.Position);
+        Assert.Equal((bool[])[false], await Store.ClearMarksAsync(webhook, [new("room:1", old)]));
+        Assert.Equal((bool[])[true], await Store.ClearMarksAsync(webhook, [new("room:1", new Position(purged.Epoch, 2))]));
+        AssertWoken(await AppendAsync("room:1"), "wh_1");
+        Assert.Equal(new Position(purged.Epoch, 2), Assert.Single(await Store.GetMarksAsync(webhook)).Position);
+    }
+
+    [Fact]
+    public async Task From_the_start_all_that_is_kept_is_marked()
+    {
+        await AppendAsync("room:1", 5);
+        await AppendAsync("room:2");
+        await AppendAsync("other");
+        await AppendAsync("room:1", tenant: "globex");
+        await Log.TrimAsync(new ChannelId("acme", "room:1"), 3);
+        await AppendAsync("room:empty", 2);
+        await Log.TrimAsync(new ChannelId("acme", "room:empty"), 2);
+        Assert.True(await Store.CreateAsync(Webhook(Id(), "room:*"), fromStart: true, most: 10));
+        Assert.Equal(["room:1@3", "room:2@0"], await MarksAsync(Id()));
+        AssertWoken(await AppendAsync("room:1"));
+        AssertWoken(await AppendAsync("room:empty"), "wh_1");
+        Assert.Equal(["room:1@3", "room:2@0", "room:empty@2"], await MarksAsync(Id()));
+    }
+
+    [Fact]
+    public async Task Subscriptions_are_stored_listed_and_limited()
+    {
+        foreach (var id in (string[])["wh_b", "wh_a", "wh_c"]) Assert.True(await Store.CreateAsync(Webhook(Id(id), "x"), false, most: 3));
+        Assert.False(await Store.CreateAsync(Webhook(Id("wh_d"), "x"), false, most: 3));
+        Assert.Null(await Store.GetAsync(Id("wh_d")));
+        Assert.Null(await Store.GetAsync(Id("wh_a", "globex")));
+
+        // The same call again, as after an answer that was lost; but no other one in its place.
+        Assert.True(await Store.CreateAsync(Webhook(Id("wh_b"), "x"), false, most: 3));
+        Assert.False(await Store.CreateAsync(Webhook(Id("wh_b"), "y"), false, most: 9));
+        await ReopenAsync();
+        var stored = (await Store.GetAsync(Id("wh_a")))!;
+        Assert.Equal((Id("wh_a"), 1L), (stored.Id, stored.Version));
+        Assert.Equal(["x"], stored.Channels);
+        Assert.Equal("{\"url\":\"https://example.com\"}", Encoding.UTF8.GetString(stored.Definition.Span));
+        Assert.Equal([1, 0, 255], stored.Secrets.ToArray());
+        Assert.Equal(["wh_a", "wh_b"], (await Store.ListAsync("acme", "", 2)).Select(w => w.Id.Id));
+        Assert.Equal(["wh_c"], (await Store.ListAsync("acme", "wh_b", 2)).Select(w => w.Id.Id));
+        Assert.Empty(await Store.ListAsync("acm", "", 2));
+    }
+
+    [Fact]
+    public async Task An_update_needs_the_version_before_and_counts_from_then_on()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*", "same");
+        var room = (await AppendAsync("room:1")).Head;
+        var changed = Webhook(webhook, "chat:*", "same") with { Version = 2, Secrets = new byte[] { 9 } };
+        Assert.True(await Store.UpdateAsync(changed));
+        Assert.True(await Store.UpdateAsync(changed));
+        Assert.False(await Store.UpdateAsync(changed with { Secrets = new byte[] { 8 } }));
+        Assert.False(await Store.UpdateAsync(changed with { Version = 4 }));
+        Assert.False(await Store.UpdateAsync(changed with { Id = Id("wh_9") }));
+        Assert.Equal([9], (await Store.GetAsync(webhook))!.Secrets.ToArray());
+
+        AssertWoken(await AppendAsync("room:2"));
+        AssertWoken(await AppendAsync("room:1"));
+        AssertWoken(await AppendAsync("chat:1"), "wh_1");
+        AssertWoken(await AppendAsync("same"), "wh_1");
+        Assert.Equal(["chat:1@0", "room:1@0", "same@0"], await MarksAsync(webhook));
+
+        // The mark on what matches no more stays until it is cleared; and matches again as before.
+        Assert.Equal((bool[])[true], await Store.ClearMarksAsync(webhook, [new("room:1", room with { Offset = 2 })]));
+        Assert.True(await Store.UpdateAsync(Webhook(webhook, "room:*") with { Version = 3 }));
+        AssertWoken(await AppendAsync("room:1"), "wh_1");
+        AssertWoken(await AppendAsync("chat:1"));
+        Assert.Equal(["chat:1@0", "room:1@2", "same@0"], await MarksAsync(webhook));
+    }
+
+    [Fact]
+    public async Task Every_append_that_is_answered_after_the_creation_is_marked()
+    {
+        var channels = Enumerable.Range(0, 6).Select(i => $"race:{i}").ToArray();
+        var under = new Pending?[channels.Length];
+        using var stop = new CancellationTokenSource();
+        var appenders = channels.Select((c, i) => Task.Run(() => AppendOnAsync(c, i))).ToArray();
+        for (var round = 0; round < 20; round++)
+        {
+            var id = Id($"wh_{round:d2}");
+            if (round % 2 == 0)
+            {
+                Assert.True(await Store.CreateAsync(Webhook(id, round % 4 == 0 ? ["race:*"] : channels), false, most: 100));
+            }
+            else
+            {
+                Assert.True(await Store.CreateAsync(Webhook(id, "elsewhere"), false, most: 100));
+                Assert.True(await Store.UpdateAsync(Webhook(id, "race:*") with { Version = 2 }));
+            }
+
+            // What has no answer yet, and all that comes after it.
+            var required = under.Select((_, i) => Volatile.Read(ref under[i])).Select(u => u is null ? 1 : u.Answered ? u.Offset + 1 : u.Offset).ToArray();
+            for (var i = 0; i < channels.Length; i++)
+            {
+                while (Volatile.Read(ref under[i]) is not { } now || now.Offset <= required[i]) await Task.Delay(1);
+            }
+
+            var marks = (await Store.GetMarksAsync(id)).ToDictionary(m => m.Channel, m => m.Position.Offset);
+            for (var i = 0; i < channels.Length; i++)
+            {
+                Assert.True(
+                    marks.TryGetValue(channels[i], out var place) && place < required[i],
+                    $"round {round}: {channels[i]} is marked at {(marks.TryGetValue(channels[i], out var p) ? p : -1)}, and {required[i]} was answered later");
+            }
+        }
+
+        await stop.CancelAsync();
+        await Task.WhenAll(appenders);
+
+        async Task AppendOnAsync(string name, int slot)
+        {
+            var channel = new ChannelId("acme", name);
+            var head = (await Log.GetHeadAsync(channel)).Position;
+            while (!stop.IsCancellationRequested)
+            {
+                var pending = new Pending(head.Offset + 1);
+                Volatile.Write(ref under[slot], pending);
+                head = (await Log.AppendAsync(Request(channel, head))).Head;
+                pending.Answered = true;
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Channels_are_found_by_pattern()
+    {
+        foreach (var channel in (string[])["room:2", "room:1", "room", "chat", "zoo"]) await AppendAsync(channel);
+        await AppendAsync("room:3", tenant: "acme-2");
+        Assert.Equal(["room:1", "room:2"], await Store.FindChannelsAsync("acme", "room:*", "", 10));
+        Assert.Equal(["room", "room:1"], await Store.FindChannelsAsync("acme", "room*", "", 2));
+        Assert.Equal(["room:2"], await Store.FindChannelsAsync("acme", "room*", "room:1", 2));
+        Assert.Equal(["chat", "room", "room:1", "room:2", "zoo"], await Store.FindChannelsAsync("acme", "*", "", 10));
+        Assert.Equal(["zoo"], await Store.FindChannelsAsync("acme", "*", "room:2", 10));
+        Assert.Equal(["chat"], await Store.FindChannelsAsync("acme", "chat", "", 10));
+        Assert.Empty(await Store.FindChannelsAsync("acme", "chat", "chat", 10));
+        Assert.Empty(await Store.FindChannelsAsync("acme", "cha", "", 10));
+    }
+
+    private sealed class Pending(long offset)
+    {
+        private volatile bool _answered;
+
+        public long Offset { get; } = offset;
+
+        public bool Answered
+        {
+            get => _answered;
+            set => _answered = value;
+        }
+    }
+}
