@@ -6,8 +6,8 @@ using Xunit.Abstractions;
 namespace Grid.IntegrationTests.Telemetry;
 
 /// <summary>
-/// What the real host allocates for a publish and for a delivery, from socket to socket: a guard against decay, since counts are the same
-/// on every machine and under any load where times are not. The bounds lie a quarter to a half above what was measured; who lowers the
+/// What the real host, built for release, allocates for a publish and for a delivery, from socket to socket: a guard against decay, since
+/// counts hardly depend on machine and load where times do. The bounds lie a quarter to a half above what was measured; who lowers the
 /// figures lowers them.
 /// </summary>
 public class AllocationTests(ITestOutputHelper output)
@@ -22,11 +22,11 @@ public class AllocationTests(ITestOutputHelper output)
         using var http = host.Http();
         await using var publisher = await RawClient.OpenAsync(host.Address, new() { Token = await http.TokenAsync("ana") });
 
-        // The first round pays for what is made once: compiled code, pools, the channel.
-        await OneByOneAsync(publisher, 300);
-        var alone = await MeasureAsync(http, 1_000, () => OneByOneAsync(publisher, 1_000));
-        await InBurstsAsync(publisher, 1_600);
+        // What comes first pays for what is made once: compiled code, pools, the channel.
+        await InBurstsAsync(publisher, 3_200);
         var burst = await MeasureAsync(http, 6_400, () => InBurstsAsync(publisher, 6_400));
+        await OneByOneAsync(publisher, 1_000);
+        var alone = await MeasureAsync(http, 1_000, () => OneByOneAsync(publisher, 1_000));
 
         var token = await http.TokenAsync("bob");
         var subscribers = await Task.WhenAll(Enumerable.Range(0, Subscribers).Select(_ => RawClient.OpenAsync(host.Address, new() { Token = token })));
@@ -39,7 +39,7 @@ public class AllocationTests(ITestOutputHelper output)
         output.WriteLine($"bytes for a publish alone {alone:0}, in a burst of 64 {burst:0}; for a delivery {each:0}");
         Assert.InRange(alone, 0, 9_500);
         Assert.InRange(burst, 0, 1_700);
-        Assert.InRange(each, -100, 100);
+        Assert.True(each < 100, $"{each:0}");
     }
 
     private static async Task<long> OneByOneAsync(RawClient publisher, int count, params RawClient[] subscribers)
