@@ -405,6 +405,7 @@ internal sealed partial class ChannelGrain(
         if (!relays.IsLive(silo))
         {
             _feeds.Remove(silo);
+            DropServed();
             return false;
         }
 

@@ -31,7 +31,7 @@ internal sealed class RecentMessages(int maxMessages, int maxBytes)
     /// <summary>Drops the messages up to an offset: nobody will ask for them any more.</summary>
     public void DropUpTo(long offset)
     {
-        if (_next <= offset + 1)
+        if (_next - 1 <= offset)
         {
             Clear();
             return;

@@ -15,7 +15,7 @@ internal sealed partial class ClientConnection
     private const int SessionIdBytes = 16;
     private const int KeptLanes = 64;
 
-    /// <summary>So many publishes of a burst are not held back for more: what decides about them can work while others are read.</summary>
+    /// <summary>For so many more frames publishes are held back at most: what decides about them can work while others are read.</summary>
     private const int MostGathered = 64;
 
     /// <summary>Null until the first publish: most connections only listen.</summary>
@@ -51,6 +51,8 @@ internal sealed partial class ClientConnection
 
     private ValueTask HandleAsync(ClientFrame frame)
     {
+        // Whatever the frames are: a client that never stops sending must not hold back what it published.
+        if (_gathering is { Count: > 0 } && ++_gathered >= MostGathered) StartLanes();
         switch (frame)
         {
             case PublishFrame publish:
@@ -289,7 +291,6 @@ internal sealed partial class ClientConnection
         Interlocked.Add(ref _publishBytes, Cost(draft));
         var lane = Lane(frame.Channel);
         if (lane.Add(draft, frame.Id)) (_gathering ??= []).Add(lane);
-        if (++_gathered >= MostGathered) StartLanes();
     }
 
     /// <summary>

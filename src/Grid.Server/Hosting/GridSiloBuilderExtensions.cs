@@ -31,8 +31,8 @@ public static class GridSiloBuilderExtensions
 
     /// <summary>
     /// Adds Grid: channels, sessions, the gateway and the embedded store. Settings come from the configuration section
-    /// <see cref="GridOptions.Section"/>, then from <paramref name="configure"/>. Clustering is the caller's choice. Follow it with
-    /// <see cref="GridEndpointRouteBuilderExtensions.MapGrid"/> on the application.
+    /// <see cref="GridOptions.Section"/>, then from <paramref name="configure"/>. How Orleans keeps its membership is the caller's choice; the
+    /// store is one process's, so this is the only silo. Follow it with <see cref="GridEndpointRouteBuilderExtensions.MapGrid"/> on the application.
     /// </summary>
     public static ISiloBuilder AddGrid(this ISiloBuilder silo, Action<GridOptions>? configure = null)
     {
@@ -41,6 +41,7 @@ public static class GridSiloBuilderExtensions
         silo.Services.AddGridEmbeddedStore();
         silo.AddGridEmbeddedGrainStorage();
         silo.Services.AddSingleton<ISessionLoss, EmbeddedSessionLoss>();
+        silo.Services.AddSingleton<ISiloRelays, LoneSiloRelays>();
         return silo.AddGridParts(configure);
     }
 
@@ -56,6 +57,7 @@ public static class GridSiloBuilderExtensions
         silo.UseGridClustering(cluster);
         silo.Services.AddGridPostgresStore(cluster);
         silo.AddGridRedisSessions(cluster);
+        silo.Services.AddSingleton<ISiloRelays, SiloRelays>();
         return silo.AddGridParts(configure);
     }
 
@@ -86,7 +88,6 @@ public static class GridSiloBuilderExtensions
         // Relay: what this silo listens to.
         services.AddSingleton<RelayMetrics>();
         services.AddSingleton<RelayHub>();
-        services.AddSingleton<ISiloRelays, SiloRelays>();
         services.AddSingleton(WorkQueue.Pool);
         services.AddSingleton<Patience>();
         services.AddSingleton<SiloRelayClient>();

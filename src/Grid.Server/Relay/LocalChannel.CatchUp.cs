@@ -53,7 +53,7 @@ internal sealed partial class LocalChannel
                 }
 
                 Message[] messages = [.. page.Messages];
-                if (page.Head.Epoch == _cursor!.Have.Epoch) _page.Add(messages);
+                if (_behind > 1 && page.Head.Epoch == _cursor!.Have.Epoch) _page.Add(messages);
                 Write(subscription, messages);
                 return !TrySetLive(subscription);
             }

@@ -34,13 +34,24 @@ internal sealed class SiloRelays(
     }
 
     /// <inheritdoc/>
-    /// <remarks>
-    /// A silo that the membership does not know is one that it forgot, or, embedded, the process before this one; unless it is younger
-    /// than this silo, which then may not have heard of it yet.
-    /// </remarks>
-    public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress)
-        || (!silos.IsDeadSilo(silo)
-            && (silo.Generation >= self.SiloAddress.Generation || silos.GetApproximateSiloStatus(silo) != SiloStatus.None));
+    public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress) || !silos.IsDeadSilo(silo);
+}
+
+/// <summary>
+/// Where one process has the store to itself: there is no other silo. One that a session names was the process before this one, of
+/// which the membership never heard; to call it would cost each session that resumes a connection that fails.
+/// </summary>
+internal sealed class LoneSiloRelays(RelayHub local, ILocalSiloDetails self) : ISiloRelays
+{
+    /// <inheritdoc/>
+    public ISiloRelay On(SiloAddress silo) =>
+        IsLive(silo) ? local : throw new SiloUnavailableException($"{silo} is not the silo that has the store.");
+
+    /// <inheritdoc/>
+    public IReadOnlyCollection<SiloAddress> LiveSilos() => [self.SiloAddress];
+
+    /// <inheritdoc/>
+    public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress);
 }
 
 /// <summary>Calls the relays of other silos.</summary>

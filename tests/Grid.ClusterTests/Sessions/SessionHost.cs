@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Grid.Abstractions;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
+using Grid.Server.Relay;
 using Grid.Server.Sessions;
 using Grid.Testing;
 using Grid.Testing.Hosting;
@@ -73,6 +74,7 @@ internal sealed class SessionHost : IAsyncDisposable
             silo.AddGridRedisSessions(new GridClusterOptions { Redis = redis.ConnectionString });
             silo.Services.AddGridEmbeddedStore();
             silo.AddGridGrainStorage(StorageNames.Config, synced: true);
+            silo.Services.AddSingleton<ISiloRelays, SiloRelays>();
             silo.AddGridParts(options =>
             {
                 options.DataDirectory = _folder["data"];

@@ -46,7 +46,12 @@ public class BurstTests
         await socket.SendBytesAsync(Frames([ClientFrames.Publish(1, "room:1", "1"), ClientFrames.Subscribe(2, "room:1"), ClientFrames.Publish(3, "room:1", "2")]));
         Assert.NotNull(await socket.ReadUntilAsync(f => f.Text.Contains("\"subscribed\"", StringComparison.Ordinal)));
         Assert.NotNull(await socket.ReadUntilAsync(f => f.Text.Contains("\"offset\":2", StringComparison.Ordinal)));
-        await Scrape.UntilAsync(http, ("grid_log_append_messages_sum", 2));
+
+        // Two calls: the first did not wait for what came behind the other frame.
+        await Scrape.UntilAsync(
+            http,
+            ("grid_log_append_messages_sum", 2),
+            ("""grid_publish_duration_seconds_count{outcome="answered"}""", 2));
     }
 
     private static async Task<RawSocket> OpenAsync(HostProcess host, GridHttp http)
