@@ -6,7 +6,6 @@ using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Formats;
 using Grid.Server.Webhooks.Network;
 using Grid.Server.Webhooks.Signing;
-using CustomHeaders = Grid.Server.Webhooks.Network.WebhookHeaders;
 
 namespace Grid.Server.Api;
 
