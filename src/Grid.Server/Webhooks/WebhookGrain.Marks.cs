@@ -234,7 +234,7 @@ internal sealed partial class WebhookGrain
     {
         if (!_wakeIsKnown) return !_wakeIsSuspect;
         var wake = IsPull ? null : machine.NextWake(now);
-        return wake == _storedWake;
+        return wake == _storedWake || (wake <= now && _storedWake <= now);
     }
 
     [LoggerMessage("Marks of webhook {Webhook} could not be cleared; they stay until the next time")]

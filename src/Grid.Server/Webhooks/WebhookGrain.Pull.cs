@@ -50,6 +50,7 @@ internal sealed partial class WebhookGrain
             while (true)
             {
                 Run();
+                var before = taken.Count;
                 while (!_stopped && taken.Count < limit && bytes < MaxPollBytes && machine.NextDelivery(NowMs) is { } attempt)
                 {
                     bytes += attempt.Message.Payload.Bytes.Length;
@@ -58,10 +59,16 @@ internal sealed partial class WebhookGrain
 
                 if (_stopped || taken.Count >= limit || bytes >= MaxPollBytes) break;
 
-                // Taking made room for more to be read.
-                Run();
-                if ((_reads == 0 && !_loading) || time.GetElapsedTime(started) > PollPatience) break;
-                await NextStepAsync();
+                // Taking made room for more to be read; when that brings nothing, there is no more.
+                if (_reads > 0 || _loading)
+                {
+                    if (time.GetElapsedTime(started) > PollPatience) break;
+                    await NextStepAsync();
+                }
+                else if (taken.Count == before)
+                {
+                    break;
+                }
             }
         }
         finally

@@ -12,7 +12,7 @@ internal sealed class GrainHost(TimeProvider time, GrainId id) : IGrainContext, 
     private static readonly Enter EnterContext = typeof(IGrainContext).Assembly.GetType("Orleans.Runtime.RuntimeContext", true)!
         .GetMethod("SetExecutionContext", BindingFlags.NonPublic | BindingFlags.Static)!.CreateDelegate<Enter>();
 
-    private readonly ConcurrentExclusiveSchedulerPair _schedulers = new();
+    private readonly Turns _turns = new();
 
     private delegate void Enter(IGrainContext context, out IGrainContext? before);
 
@@ -65,11 +65,14 @@ internal sealed class GrainHost(TimeProvider time, GrainId id) : IGrainContext, 
 
     /// <summary>Calls the grain, on its scheduler.</summary>
     public Task<T> CallAsync<T>(Func<Task<T>> call) =>
-        Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _schedulers.ExclusiveScheduler).Unwrap();
+        Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _turns).Unwrap();
 
     /// <summary>Calls the grain, on its scheduler.</summary>
     public Task CallAsync(Func<Task> call) =>
-        Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _schedulers.ExclusiveScheduler).Unwrap();
+        Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _turns).Unwrap();
+
+    /// <summary>The process ends: nothing of the grain runs any more.</summary>
+    public void Crash() => _turns.IsDead = true;
 
     public object? GetService(Type serviceType) => serviceType == typeof(IGrainRuntime) ? this : null;
 
@@ -97,4 +100,21 @@ internal sealed class GrainHost(TimeProvider time, GrainId id) : IGrainContext, 
     object? Orleans.Serialization.Invocation.ITargetHolder.GetComponent(Type componentType) => null;
 
     bool IEquatable<IGrainContext>.Equals(IGrainContext? other) => ReferenceEquals(this, other);
+
+    /// <summary>One turn at a time, until it is dead.</summary>
+    private sealed class Turns : TaskScheduler
+    {
+        private readonly TaskFactory _one = new(new ConcurrentExclusiveSchedulerPair().ExclusiveScheduler);
+
+        public bool IsDead { get; set; }
+
+        protected override void QueueTask(Task task) => _one.StartNew(() =>
+        {
+            if (!IsDead) TryExecuteTask(task);
+        });
+
+        protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) => false;
+
+        protected override IEnumerable<Task> GetScheduledTasks() => [];
+    }
 }

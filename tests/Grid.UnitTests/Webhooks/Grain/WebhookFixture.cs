@@ -40,7 +40,8 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
 
     public WebhookOptions Options { get; } = new() { DrainTime = TimeSpan.Zero };
 
-    public FakeTimeProvider Time { get; } = new(DateTimeOffset.UtcNow);
+    /// <summary>The grains' clock; it begins with a whole millisecond, as the times of messages are.</summary>
+    public FakeTimeProvider Time { get; } = new(DateTimeOffset.FromUnixTimeMilliseconds(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()));
 
     public long NowMs => Time.GetUtcNow().ToUnixTimeMilliseconds();
 

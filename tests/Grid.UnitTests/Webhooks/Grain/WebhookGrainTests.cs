@@ -107,6 +107,7 @@ public sealed class WebhookGrainTests
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Channels is [{ Ranges: [{ From: 3 }] }]);
 
         // The process ends; nobody wakes anybody, but the sweep.
+        grid.Host.Crash();
         await grid.PublishAsync("orders", wake: false);
         endpoint.Answer = (context, _) => Answers.Status(context, 200);
         Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));

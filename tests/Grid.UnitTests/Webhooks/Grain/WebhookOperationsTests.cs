@@ -80,7 +80,7 @@ public sealed class WebhookOperationsTests
         for (var i = 0; i < 3; i++) await grid.PublishAsync("orders");
         for (var i = 0; i < 3; i++) await grid.NextAsync(endpoint);
         await grid.UntilNothingIsDueAsync();
-        var replay = await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Positions = new() { ["orders"] = new Position("e1", 1) } }, 10));
+        var replay = await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Positions = new() { ["orders"] = new Position("e1", 1) } }, 1));
         Assert.Equal(("running", 2L), (replay!.Status, replay.Remaining));
         Assert.Null(await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Named = "now" }, null)));
         await grid.UntilAsync(() => endpoint.Count == 5);

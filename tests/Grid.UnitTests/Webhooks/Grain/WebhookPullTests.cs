@@ -37,7 +37,8 @@ public sealed class WebhookPullTests
         Assert.NotEqual(first.Lease, second.Lease);
         Assert.Equal(0, await grid.CallAsync(g => g.AckAsync([first.Lease], [])));
         Assert.Equal(0, await grid.CallAsync(g => g.AckAsync([], [second.Lease])));
-        Assert.Equal(1, await grid.CallAsync(g => g.AckAsync([Assert.Single(PollAsync(grid, 1).Result).Lease], [])));
+        var third = Assert.Single(await PollAsync(grid, 1));
+        Assert.Equal(1, await grid.CallAsync(g => g.AckAsync([third.Lease], [])));
     }
 
     [Fact]
@@ -56,6 +57,16 @@ public sealed class WebhookPullTests
         Assert.Equal(1, await grid.CallAsync(g => g.AckAsync([again.Lease], [])));
         Assert.Equal(2, Assert.Single(await PollAsync(grid, 10)).Message.Offset);
         Assert.False(grid.Host.Deactivated);
+    }
+
+    [Fact]
+    public async Task A_poll_reads_as_much_as_is_wanted()
+    {
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(Definition);
+        for (var i = 0; i < 300; i++) await grid.PublishAsync("orders");
+        Assert.Equal(200, (await PollAsync(grid, 200)).Length);
+        Assert.Equal(100, (await PollAsync(grid, 200)).Length);
     }
 
     private static async Task<WebhookPulled[]> PollAsync(WebhookFixture grid, int limit) => (await grid.CallAsync(g => g.PollAsync(limit, Lease)))!;
