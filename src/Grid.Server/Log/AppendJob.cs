@@ -101,7 +101,7 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
         try
         {
             var result = _source.GetResult(token);
-            if (_state is { } state) state.Answered = result.Head.Offset;
+            _state?.NoteAnswered(result.Head);
             return result;
         }
         finally

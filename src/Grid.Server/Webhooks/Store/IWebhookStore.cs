@@ -14,9 +14,10 @@ namespace Grid.Server.Webhooks.Store;
 /// has settled all that was ever acknowledged, a busy one costs appends nothing, and no call has to arrive for a message to be found:
 /// <see cref="FindDueAsync"/> finds subscriptions with marks after a crash.</para>
 /// <para><b>Creation.</b> Once <see cref="CreateAsync"/> or <see cref="UpdateAsync"/> is done, every append that is answered later finds the
-/// new patterns. What was appended while it ran may be marked or not.</para>
-/// <para><b>Durability.</b> What is written is synced before the call ends, but for attempts, which only come before what is written
-/// later. Many callers' writes share one sync. After a crash every write is there whole, or not at all.</para>
+/// new patterns. What was appended while it ran may be marked or not, and a mark that is read meanwhile may still move back: a channel
+/// that matches newly is to be read from its mark only when the call is done.</para>
+/// <para><b>Durability.</b> What is written is synced before the call ends, but for attempts and cleared marks, which only come before
+/// what is written later: a mark that a crash brings back is cleared again. Many callers' writes share one sync. After a crash every write is there whole, or not at all.</para>
 /// <para><b>Failure.</b> <see cref="Log.LogUnavailableException"/>: the store is away, the outcome unknown; all writes may be repeated.</para>
 /// </remarks>
 internal interface IWebhookStore
@@ -69,7 +70,7 @@ internal interface IWebhookStore
 
     /// <summary>
     /// Carries out the effects that concern rows (dead letters, parked messages, truncations) and stores the snapshot's header and
-    /// channels, all in one atomic step. Other effects are not looked at.
+    /// channels, all in one atomic step. Other effects are not looked at, and neither are truncations that only a replay met.
     /// </summary>
     /// <param name="webhook">The subscription.</param>
     /// <param name="write">What to write.</param>
@@ -86,7 +87,11 @@ internal interface IWebhookStore
     ValueTask<IReadOnlyList<ParkedRow>> ReadParkedAsync(
         WebhookId webhook, long from, int limit, CancellationToken cancellationToken = default);
 
-    /// <summary>Puts a message among the parked ones on request (resend, redrive), in the place of its former row, and takes it out of the dead letters.</summary>
+    /// <summary>
+    /// Puts messages among the parked ones on request (resend, redrive), each in the place of its former row, and takes them out of the
+    /// dead letters. In the same step the stored header learns of them (<see cref="WebhookSnapshot.StoredDue"/>, and the wake-up), so that
+    /// they are found after a crash; the next <see cref="WriteAsync"/> must know of them too. Without the subscription nothing happens.
+    /// </summary>
     ValueTask ParkAsync(WebhookId webhook, IReadOnlyList<ParkedRow> rows, CancellationToken cancellationToken = default);
 
     /// <summary>Dead letters, newest first.</summary>
