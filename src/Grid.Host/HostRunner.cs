@@ -37,7 +37,8 @@ internal static class HostRunner
             foreach (var category in (string[])["Microsoft.Extensions.Hosting.Internal.Host", "Microsoft.AspNetCore.Server.Kestrel"])
                 builder.Logging.AddFilter(category, level => started && level >= LogLevel.Warning);
 
-            // Its lines are below the level that is logged; while it may log at all it keeps an activity and a scope for each socket.
+            // Not to be turned on by a setting: its line for each request has the query string in it, where a token may be. And while it may
+            // log anything it keeps an activity and a scope for each socket.
             builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
             await using var app = builder.Build();
             app.Lifetime.ApplicationStarted.Register(() => started = true);

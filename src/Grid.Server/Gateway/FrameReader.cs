@@ -25,6 +25,9 @@ internal enum ReadOutcome
 internal sealed class FrameReader(WebSocket socket, WebSocketMessageType expected, int maxBytes)
 {
     private const int FirstRent = 4096;
+
+    /// <summary>So many parts in a row of a message may be empty.</summary>
+    private const int MostEmpty = 4096;
     private byte[]? _buffer;
 
     /// <summary>The message read last; valid until the next read.</summary>
@@ -47,6 +50,7 @@ internal sealed class FrameReader(WebSocket socket, WebSocketMessageType expecte
             // Only an empty message ends without a byte.
             if (first.EndOfMessage) return first.MessageType == expected ? ReadOutcome.Frame : ReadOutcome.Violation;
 
+            var empty = 0;
             _buffer ??= ArrayPool<byte>.Shared.Rent(FirstRent);
             for (var length = 0; ;)
             {
@@ -58,7 +62,14 @@ internal sealed class FrameReader(WebSocket socket, WebSocketMessageType expecte
                 if (got.MessageType == WebSocketMessageType.Close) return ReadOutcome.Closed;
                 length += got.Count;
                 if (length > maxBytes) return ReadOutcome.TooLarge;
-                if (!got.EndOfMessage) continue;
+                if (!got.EndOfMessage)
+                {
+                    // Deflated blocks may hold nothing, and so may fragments: a loop over them must end although nothing is waited for.
+                    if (got.Count > 0) empty = 0;
+                    else if (++empty > MostEmpty) return ReadOutcome.Violation;
+                    continue;
+                }
+
                 if (got.MessageType != expected) return ReadOutcome.Violation;
                 Frame = _buffer.AsMemory(0, length);
                 return ReadOutcome.Frame;

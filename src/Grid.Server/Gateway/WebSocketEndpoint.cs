@@ -70,7 +70,8 @@ internal static class WebSocketEndpoint
         using var socket = await context.WebSockets.AcceptWebSocketAsync(new WebSocketAcceptContext
         {
             SubProtocol = agreed?.Codec.Subprotocol,
-            // What makes it dangerous, secrets beside what an attacker chooses in one window, is kept apart by WebSocketEncoder.
+            // What makes it dangerous, secrets beside what an attacker chooses in one window, is kept apart by WebSocketEncoder for what
+            // the server sends. What a client compresses together is the client's to decide (docs/protocol.md).
             DangerousEnableCompression = MayCompress(services.Options.Compression, token),
             DisableServerContextTakeover = true,
         });
@@ -128,7 +129,7 @@ internal static class WebSocketEndpoint
         // Read in place: what the request keeps of a parsed query lives as long as the socket.
         foreach (var pair in new QueryStringEnumerable(request.QueryString.Value))
         {
-            if (pair.EncodedName.Span.SequenceEqual("token")) return pair.DecodeValue().ToString();
+            if (pair.DecodeName().Span.Equals("token", StringComparison.OrdinalIgnoreCase)) return pair.DecodeValue().ToString();
         }
 
         return null;

@@ -141,6 +141,16 @@ public class CompressionTests(CompressingHost host) : IClassFixture<CompressingH
     }
 
     [Fact]
+    public async Task A_block_that_ends_the_stream_and_holds_nothing_does_not_keep_the_server_busy()
+    {
+        // Before the hello, where anybody may send it: RFC 7692 allows it, inflaters that find no end in it are known.
+        using var socket = await RawSocket.UpgradeAsync(host.Process.Address, await host.Http.TokenAsync("ana"), extensions: Offer);
+        await socket.SendFrameAsync(1, new byte[] { 0x03, 0x00 }, reserved: 4);
+        Assert.Equal(4502, await socket.ReadToCloseAsync());
+        Assert.Empty(host.Process.Output.Errors);
+    }
+
+    [Fact]
     public async Task Garbage_that_claims_to_be_deflated_is_4502()
     {
         using var socket = await RawSocket.UpgradeAsync(host.Process.Address, await host.Http.TokenAsync("ana"), extensions: Offer);
