@@ -41,14 +41,14 @@ internal sealed partial class WebhookGrain
             Since = query.Since?.ToUnixTimeMilliseconds() ?? 0,
             Limit = Math.Clamp(query.Limit, 1, MaxListed),
         });
-        return [.. rows.Select(WebhookRows.Describe)];
+        return [.. rows.Select(WebhookViews.Describe)];
     }
 
     public async Task<WebhookDeadLetter[]?> ListDeadLettersAsync(string? after, int limit)
     {
         if (!await ExistsAsync()) return null;
-        var rows = await store.ListDeadLettersAsync(_id, WebhookRows.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
-        return [.. rows.Select(WebhookRows.Describe)];
+        var rows = await store.ListDeadLettersAsync(_id, WebhookViews.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
+        return [.. rows.Select(WebhookViews.Describe)];
     }
 
     public async Task<int?> RedriveAsync(string[]? messageIds)
@@ -64,7 +64,7 @@ internal sealed partial class WebhookGrain
         {
             var page = await store.ListDeadLettersAsync(_id, after, RedrivePage);
             if (page.Count == 0) break;
-            after = WebhookRows.PlaceOf(page[^1]);
+            after = WebhookViews.PlaceOf(page[^1]);
             MessageRef[] chosen = [.. page.Select(static l => l.Ref).Where(r => wanted?.Remove(r.ToId()) ?? true)];
             if (chosen.Length > 0) await SendAgainAsync(chosen);
             count += chosen.Length;
@@ -93,8 +93,8 @@ internal sealed partial class WebhookGrain
         var id = "rp_" + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(12));
         if (!machine.StartReplay(id, ranges, perSecond is > 0 and var rate ? rate : options.Value.ReplayPerSecond, NowMs)) return null;
         var begun = machine.Replay is { } running
-            ? WebhookRows.Describe(id, running.Progress, "running")
-            : WebhookRows.Describe(id, default, "done");
+            ? WebhookViews.Describe(id, running.Progress, "running")
+            : WebhookViews.Describe(id, default, "done");
         await FlushAsync(machine);
         return begun;
     }
@@ -102,9 +102,9 @@ internal sealed partial class WebhookGrain
     public async Task<WebhookReplay?> GetReplayAsync(string id)
     {
         if (!await ExistsAsync()) return null;
-        if (_machine!.Replay is { } running && running.Id == id) return WebhookRows.Describe(id, running.Progress, "running");
+        if (_machine!.Replay is { } running && running.Id == id) return WebhookViews.Describe(id, running.Progress, "running");
         if (_machine.PendingEffects.OfType<WebhookEffect.ReplayEnded>().FirstOrDefault(e => e.Id == id) is { } ended)
-            return WebhookRows.Describe(id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+            return WebhookViews.Describe(id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
         return _document.LastReplay is { } last && last.Id == id ? last : null;
     }
 
@@ -115,7 +115,7 @@ internal sealed partial class WebhookGrain
         var progress = machine.Replay?.Progress ?? default;
         if (!machine.CancelReplay(id, NowMs)) return await GetReplayAsync(id);
         await FlushAsync(machine);
-        return WebhookRows.Describe(id, progress, "cancelled");
+        return WebhookViews.Describe(id, progress, "cancelled");
     }
 
     /// <summary>Puts messages among the failed ones that are due now, with all attempts before them.</summary>
@@ -150,7 +150,7 @@ internal sealed partial class WebhookGrain
             Parked = machine.Parked,
             BlockedBy = machine.Blocking.Select(static b => b.Ref.ToId()).FirstOrDefault(),
             PublicKey = _signing is null ? null : WebhookSecrets.PublicKey(_signing),
-            Truncated = [.. truncated.Select(WebhookRows.Describe)],
+            Truncated = [.. truncated.Select(WebhookViews.Describe)],
         };
     }
 

@@ -115,7 +115,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync() || _target is not { } target) return null;
         var attempt = await sender.TestAsync(target) ?? throw new LogUnavailableException("Too many tests are under way.");
         if (target == _target && target.Consent is { IsGiven: true } && !_document.HasConsent) await KeepConsentAsync(target);
-        return WebhookRows.Describe(attempt);
+        return WebhookViews.Describe(attempt);
     }
 
     public Task<bool> PauseAsync() => DoAsync(static (machine, now) => machine.Pause(now));
@@ -258,7 +258,7 @@ internal sealed partial class WebhookGrain
         {
             using var change = await ChangeAsync();
             if (_stopped) return;
-            var last = WebhookRows.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+            var last = WebhookViews.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
             await StoreAsync(_stored with { Definition = (_document with { LastReplay = last }).ToBytes() });
         }
         catch (Exception e) when (Outage.Is(e))

@@ -8,7 +8,7 @@ using Grid.Server.Webhooks.Store;
 namespace Grid.Server.Webhooks;
 
 /// <summary>What is stored, as it is shown.</summary>
-internal static class WebhookRows
+internal static class WebhookViews
 {
     /// <summary>An attempt.</summary>
     public static WebhookAttemptDescription Describe(StoredAttempt attempt) => new()
