@@ -4,6 +4,8 @@ using Grid.Server.Hosting;
 using Grid.Server.Log;
 using Grid.Server.Log.Postgres;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks.Store;
+using Grid.Server.Webhooks.Store.Postgres;
 using Grid.Testing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -53,12 +55,12 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
             await old.MigrateAsync(CancellationToken.None);
         }
 
-        // The statement of an append is the same in both.
         var (channel, none) = (new ChannelId("t", "room:1"), new ChannelId("t", "room:2"));
         await using var before = new PostgresDatabase(new GridClusterOptions { Postgres = connectionString }, NullLoggerFactory.Instance);
         await using var oldLog = Postgres.Log(before);
         var epoch = (await oldLog.ReadAsync(channel, 0, 1)).Head.Epoch;
-        var head = (await oldLog.AppendAsync(Request(channel, new Position(epoch, 0), at: 1000, count: 3))).Head;
+        Assert.True(await AppendAsOldAsync(before, Request(channel, new Position(epoch, 0), at: 1000, count: 3)));
+        var head = new Position(epoch, 3);
 
         await using var after = await Postgres.OpenAsync(connectionString);
         await using var log = Postgres.Log(after);
@@ -67,8 +69,14 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         head = (await log.AppendAsync(Request(channel, head, at: 2000, count: 2))).Head;
         Assert.Equal(2001, (await log.GetEndAsync(channel)).LastAt);
 
-        // A silo that still runs the older program appends on.
-        Assert.Equal(AppendStatus.Appended, (await oldLog.AppendAsync(Request(channel, head, at: 3000, count: 1))).Status);
+        // A silo that still runs the older program appends on, is refused where the head is elsewhere, and marks webhooks, too.
+        var webhooks = new PostgresWebhookStore(after);
+        var webhook = new WebhookId("t", "wh_1");
+        Assert.True(await webhooks.CreateAsync(
+            new StoredWebhook { Id = webhook, Channels = ["room:*"], Version = 1, Definition = new byte[] { 1 }, Secrets = new byte[] { 1 } }, false, 1));
+        Assert.True(await AppendAsOldAsync(before, Request(channel, head, at: 3000, count: 1)));
+        Assert.False(await AppendAsOldAsync(before, Request(channel, head, at: 3000, count: 1)));
+        Assert.Equal([new WebhookMark("room:1", head)], await webhooks.GetMarksAsync(webhook));
         Assert.Equal(new ChannelEnd(new ChannelHead(epoch, 1, 6), 3000), await log.GetEndAsync(channel));
         Assert.Equal(6, (await log.ReadAsync(channel, 0, 10)).Messages.Count);
     }
@@ -224,6 +232,25 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         Assert.Contains(fixture.Server.Port.ToString(System.Globalization.CultureInfo.InvariantCulture), store.Description, StringComparison.Ordinal);
         Assert.IsType<PostgresMessageLog>(provider.GetRequiredService<Grid.Server.Log.MessageLogs>().Durable);
         Assert.NotNull(provider.GetRequiredService<Grid.Server.Log.RetentionSweeper>());
+    }
+
+    /// <summary>Appends by the statement of a program from before webhooks: any row of its answer is a refusal.</summary>
+    private static async Task<bool> AppendAsOldAsync(PostgresDatabase database, AppendRequest request)
+    {
+        var body = new byte[MessageRun.HeaderBytes + request.Messages.Sum(MessageRun.Size)];
+        var rest = MessageRun.Begin(body);
+        foreach (var message in request.Messages) rest = MessageRun.Add(rest, message);
+        var (last, bytes) = (request.Messages[^1], (long)request.Messages.Sum(m => m.Payload.Bytes.Length));
+        await using var command = database.Source.CreateCommand(
+            "select * from append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)");
+        foreach (var value in (object[])[
+            new[] { request.Channel.ToString() }, new[] { request.ExpectedHead.Epoch }, new[] { request.ExpectedHead.Offset },
+            new[] { request.Messages.Count }, new[] { bytes }, new[] { request.Messages[0].At }, new[] { 0 }, request.ExpectedHead.Offset == 0,
+            new[] { 1 }, new[] { last.Offset }, new[] { request.Messages.Count }, new[] { bytes }, new[] { last.At }, new[] { body },
+            Array.Empty<int>(), Array.Empty<long>(), Array.Empty<byte[]>(), new[] { 0 }, new[] { 0L }, 0L])
+            command.Parameters.Add(new NpgsqlParameter { Value = value });
+        await using var rows = await command.ExecuteReaderAsync();
+        return !await rows.ReadAsync();
     }
 
     private static AppendRequest Request(ChannelId channel, Position head, long at, int count) => new()
