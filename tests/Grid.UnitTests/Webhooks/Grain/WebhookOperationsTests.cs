@@ -1,6 +1,7 @@
 using System.Text;
 using Grid.Abstractions;
 using Grid.Client.Webhooks;
+using WebhookStart = Grid.Abstractions.WebhookStart;
 using Grid.Protocol;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Delivery;
