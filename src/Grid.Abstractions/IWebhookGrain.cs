@@ -179,7 +179,7 @@ public sealed record WebhookDescription
     /// <summary>Why it is disabled: <c>request</c>, <c>gone</c> (410) or <c>noSuccess</c> (5 days); null: it is not.</summary>
     [Id(4)] public string? Reason { get; init; }
 
-    /// <summary>By channel: everything up to there is settled.</summary>
+    /// <summary>By channel: everything up to there is settled. Of channels in which nothing waits, only the last ones are known.</summary>
     [Id(5)] public required Dictionary<string, Position> Cursors { get; init; }
 
     /// <summary>Messages that are not settled; those that the events filter will not want are among them.</summary>

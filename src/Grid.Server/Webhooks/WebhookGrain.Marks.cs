@@ -84,6 +84,7 @@ internal sealed partial class WebhookGrain
         foreach (var channel in _marked)
         {
             if (machine.ReachedEnd(channel, leaving) is { } position) (settled ??= []).Add(new WebhookMark(channel, position));
+            else if (leaving) machine.StayBehind(channel, NowMs);
         }
 
         return settled;
@@ -98,6 +99,12 @@ internal sealed partial class WebhookGrain
         try
         {
             var cleared = await store.ClearMarksAsync(_id, settled);
+            for (var i = 0; i < cleared.Length; i++)
+            {
+                // Unless it was marked again meanwhile.
+                if (cleared[i] && !_marked.Contains(settled[i].Channel)) machine.Unmarked(settled[i].Channel, NowMs);
+            }
+
             var behind = settled.Where((_, i) => !cleared[i]).ToList();
             foreach (var mark in behind) _marked.Add(mark.Channel);
             if (behind.Count > 0)
@@ -210,7 +217,7 @@ internal sealed partial class WebhookGrain
             if (now >= leave)
             {
                 if (!IsPull && ClearableMarks(machine, leaving: true) is { } settled && _idleSince < now) _ = ClearAsync(machine, settled);
-                else Leave();
+                else if (!machine.HasUnwritten) Leave();
             }
 
             due = Math.Min(due, Math.Max(leave, now + 1_000));

@@ -159,12 +159,18 @@ internal sealed partial class WebhookGrain(
         }
 
         var now = NowMs;
-        var machine = new WebhookMachine(_document.Settings(), snapshot, Random.Shared, now);
+        // Whoever polls leaves no marks on what was not asked for.
+        var machine = new WebhookMachine(_document.Settings(), snapshot, Random.Shared, now, looks: IsPull);
 
         // Somebody may have put rows there that the snapshot knows nothing of.
         if (parked is [var first, ..] && !(snapshot?.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
         _machine = machine;
         NoteMarks(marks);
+        if (!IsPull)
+        {
+            foreach (var channel in machine.Channels.Where(c => !_marked.Contains(c)).ToList()) machine.Unmarked(channel, now);
+        }
+
         if (_former.Count > 0 || _foreign.Count > 0) LogFormer(_id, _former.Count);
     }
 

@@ -1,5 +1,6 @@
 using Grid.Abstractions;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Http;
 
@@ -90,7 +91,7 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
         var channels = (await GetAsync(caller, id)).Definition.Channels;
         foreach (var channel in start.Positions?.Keys ?? Enumerable.Empty<string>())
         {
-            if (!Array.Exists(channels, c => WebhookRules.Matches(c, channel)))
+            if (!Array.Exists(channels, c => ChannelPatterns.Match(c, channel)))
                 throw BodyJson.Bad($"'positions' names '{channel}', which is not among the subscription's channels.");
         }
 

@@ -37,10 +37,6 @@ internal sealed class WebhookRules(NetworkRules network, NamespacePolicies polic
     /// <summary>Headers as reads show them.</summary>
     public static IReadOnlyDictionary<string, string> Redact(IReadOnlyDictionary<string, string> headers) => CustomHeaders.Redact(headers);
 
-    /// <summary>Whether a pattern stands for a channel.</summary>
-    public static bool Matches(string pattern, string channel) =>
-        pattern.EndsWith('*') ? channel.AsSpan().StartsWith(pattern.AsSpan(0, pattern.Length - 1)) : channel == pattern;
-
     /// <summary>Whether a text can be a subscription's id. Grains are not woken for others.</summary>
     public static bool IsId(string id) =>
         id.Length is > 3 and <= 64 && id.StartsWith("wh_", StringComparison.Ordinal)

@@ -30,6 +30,7 @@ internal static class SnapshotRecord
         writer.Text(channel.Channel);
         writer.Text(channel.Floor.Epoch);
         writer.Number(channel.Floor.Offset);
+        writer.Byte(channel.IsBehind ? (byte)1 : (byte)0);
         WriteRanges(writer, channel.Floor.Offset, channel.Ranges);
         writer.Number(channel.Parked.Count);
         var last = channel.Floor.Offset;
@@ -65,6 +66,7 @@ internal static class SnapshotRecord
         var reader = new RecordReader(bytes);
         Check(reader.Byte(), ChannelVersion, "A channel in a webhook's record");
         var (name, floor) = (reader.Text(), new Position(reader.Text(), reader.Number()));
+        var behind = reader.Byte() != 0;
         var ranges = ReadRanges(ref reader, floor.Offset);
         var parked = new ParkedRecord[reader.Length()];
         var last = floor.Offset;
@@ -75,7 +77,7 @@ internal static class SnapshotRecord
         }
 
         return reader.AtEnd
-            ? new ProgressRecord(name, floor, ranges, parked)
+            ? new ProgressRecord(name, floor, ranges, parked, behind)
             : throw new InvalidDataException("A channel in a webhook's record is longer than what it says.");
     }
 

@@ -68,13 +68,12 @@ internal sealed partial class WebhookMachine
         if (!_channels.TryGetValue(channel, out var progress))
         {
             Add(channel, position, nowMs);
-            return;
+            progress = _channels[channel];
         }
 
         CloseAll(progress);
         _ranges -= progress.Ranges.Runs;
-        progress.Restart(position);
-        progress.Look = true;
+        progress.Move(position);
         _writes.Changed(nowMs);
         Line(progress);
     }

@@ -61,8 +61,9 @@ internal sealed record WebhookSnapshot
 /// <param name="Floor">Everything up to here is settled.</param>
 /// <param name="Ranges">What is settled above the floor.</param>
 /// <param name="Parked">Messages that failed and will be tried again.</param>
+/// <param name="IsBehind">Whether something that is known is not settled, which may have no mark.</param>
 internal sealed record ProgressRecord(
-    string Channel, Position Floor, IReadOnlyList<OffsetRange> Ranges, IReadOnlyList<ParkedRecord> Parked);
+    string Channel, Position Floor, IReadOnlyList<OffsetRange> Ranges, IReadOnlyList<ParkedRecord> Parked, bool IsBehind = false);
 
 /// <summary>A message that failed.</summary>
 /// <param name="Offset">Which.</param>

@@ -217,7 +217,7 @@ public sealed class WebhookGrainTests
         await using var endpoint = await Endpoint.StartAsync();
         endpoint.Answer = (context, _) => Answers.Status(context, 500);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Channels = ["*"], Schedule = [0] });
+        await grid.CreateAsync(endpoint.Definition with { Channels = ["grid:*"], Schedule = [0] });
         for (var i = 0; i < 12; i++) await grid.PublishAsync(WebhookEvents.Channel);
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Circuit.OpenedAt > 0);
         Assert.Empty(grid.Events);

@@ -187,6 +187,7 @@ internal sealed class WriteProgressJob(
         foreach (var letter in changes.DeadLetters.Values) WebhookRowChanges.PutDeadLetter(group, Webhook, letter);
         foreach (var (message, change) in changes.Parked) WebhookRowChanges.Park(group, Webhook, message, change);
         foreach (var cut in changes.Truncations.Values) WebhookRowChanges.PutTruncation(group, Webhook, cut);
+        foreach (var channel in changes.Forgotten) Delete(group, WebhookRowKeys.Of(Webhook, WebhookRow.Channel, channel));
         foreach (var (key, value) in _rows) Put(group, key, value);
         known.Generation = snapshot.Generation;
         known.NotBefore = WebhookWake.NotBefore(snapshot);
