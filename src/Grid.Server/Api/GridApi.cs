@@ -21,7 +21,7 @@ internal static class GridApi
     /// <summary>
     /// Registers identity, the API, health and the document. The host registers besides: <see cref="ISecretStore"/>,
     /// <see cref="Channels.IChannelPublisher"/>, <see cref="Channels.IChannelReader"/>, <see cref="Relay.IGridDirectory"/>, the grain storage <c>config</c>,
-    /// and for webhooks <see cref="IWebhookStore"/> and <see cref="NetworkRules"/>.
+    /// and for webhooks <see cref="IWebhookStore"/>, <see cref="NetworkRules"/> and <see cref="OwnReceiver"/>.
     /// </summary>
     /// <remarks>
     /// Adds the authentication schemes <c>Grid</c> and <c>GridBasic</c>, which only Grid's own endpoints name. ASP.NET takes a single
@@ -51,8 +51,11 @@ internal static class GridApi
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton<IReadiness, Readiness>();
         services.TryAddSingleton(s => new WebhookRules(s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>()));
+        services.TryAddSingleton(s => new PlaygroundWebhookRules(
+            s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>(), s.GetRequiredService<OwnReceiver>()));
         services.TryAddSingleton(s => new WebhookAccess(
-            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<WebhookRules>()));
+            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<WebhookRules>(),
+            s.GetRequiredService<PlaygroundWebhookRules>()));
         services.TryAddEnumerable(ServiceDescriptor.Transient<IStartupFilter, StatusProblems>());
 
         services.AddAuthentication()
@@ -85,6 +88,7 @@ internal static class GridApi
         v1.MapWebhooks();
 
         endpoints.MapPlayground();
+        endpoints.MapPlaygroundWebhooks();
         endpoints.MapGridHealth();
         endpoints.MapOpenApi().AllowAnonymous();
         endpoints.MapScalarApiReference("/docs", ConfigurePage).AllowAnonymous();
