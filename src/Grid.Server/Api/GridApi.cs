@@ -5,6 +5,7 @@ using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
@@ -21,7 +22,7 @@ internal static class GridApi
     /// <summary>
     /// Registers identity, the API, health and the document. The host registers besides: <see cref="ISecretStore"/>,
     /// <see cref="Channels.IChannelPublisher"/>, <see cref="Channels.IChannelReader"/>, <see cref="Relay.IGridDirectory"/>, the grain storage <c>config</c>,
-    /// and for webhooks <see cref="IWebhookStore"/>, <see cref="NetworkRules"/> and <see cref="OwnReceiver"/>.
+    /// and for webhooks <see cref="IWebhookStore"/> and <see cref="NetworkRules"/>.
     /// </summary>
     /// <remarks>
     /// Adds the authentication schemes <c>Grid</c> and <c>GridBasic</c>, which only Grid's own endpoints name. ASP.NET takes a single
@@ -51,6 +52,7 @@ internal static class GridApi
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton<IReadiness, Readiness>();
         services.TryAddSingleton(s => new WebhookRules(s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>()));
+        services.TryAddSingleton(s => new OwnReceiver(s.GetRequiredService<IOptions<GridOptions>>(), s.GetService<IServer>()));
         services.TryAddSingleton(s => new PlaygroundWebhookRules(
             s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>(), s.GetRequiredService<OwnReceiver>()));
         services.TryAddSingleton(s => new WebhookAccess(

@@ -248,7 +248,7 @@ export class Hooks {
       chosen.checked = true;
     }
     setText(byId('hook-counts'), [
-      `${count(accepted, 'message')} accepted`, `${repeats} repeated`, ...(refused > 0 ? [`${refused} with a wrong signature`] : []),
+      `${accepted} accepted`, `${repeats} repeated`, ...(refused > 0 ? [`${refused} refused`] : []),
     ].join(', '));
     byId('hook-received').dataset.accepted = String(accepted);
     byId('hook-received').dataset.repeats = String(repeats);

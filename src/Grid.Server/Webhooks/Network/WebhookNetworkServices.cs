@@ -1,5 +1,3 @@
-using Grid.Server.Hosting;
-using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -27,7 +25,6 @@ internal static class WebhookNetworkServices
         services.AddSingleton(static s => new NetworkRules(s.GetRequiredService<IOptions<WebhookNetworkOptions>>().Value));
         services.AddSingleton(static s => new WebhookHttp(
             s.GetRequiredService<IOptions<WebhookNetworkOptions>>().Value, s.GetRequiredService<IHostResolver>(), s.GetRequiredService<TimeProvider>()));
-        services.AddSingleton(static s => new OwnReceiver(s.GetRequiredService<IOptions<GridOptions>>(), s.GetService<IServer>()));
         return services;
     }
 }
