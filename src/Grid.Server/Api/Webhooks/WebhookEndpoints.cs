@@ -30,9 +30,12 @@ internal static class WebhookEndpoints
     private static readonly string List = $$"""{"webhooks":[{{Item.Replace("\"cursors\":{\"orders\":{\"epoch\":\"5f2c9a\",\"offset\":42}},", "", StringComparison.Ordinal)}}],"next":"wh_019a2b3c"}""";
 
     /// <summary>Maps the endpoints into <c>/v1</c>.</summary>
-    public static void MapWebhooks(this RouteGroupBuilder v1)
+    /// <param name="v1">The group.</param>
+    /// <param name="policy">Whose they are: of API keys, or of the playground's visitors.</param>
+    /// <returns>Their group.</returns>
+    public static RouteGroupBuilder MapWebhooks(this RouteGroupBuilder v1, string policy = GridPolicies.Server)
     {
-        var group = v1.MapGroup("/webhooks").RequireAuthorization(GridPolicies.Server).WithTags("Webhooks");
+        var group = v1.MapGroup("/webhooks").RequireAuthorization(policy).WithTags("Webhooks");
         group.MapPost("", CreateAsync)
             .WithName("createWebhook")
             .WithSummary("Make a subscription")
@@ -122,15 +125,17 @@ internal static class WebhookEndpoints
             .WithExample(null, Item);
 
         group.MapWebhookMessages();
+        return group;
     }
 
     private static async Task<IResult> CreateAsync(HttpContext context, WebhookAccess webhooks)
     {
         var caller = context.GetCaller();
         var (definition, fromStart) = await ReadAsync(
-            context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseNew(utf8, webhooks.Rules));
+            context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseNew(utf8, webhooks.RulesFor(caller)));
         WebhookAccess.CheckMay(caller, definition.Channels, Capability.Subscribe);
         if (fromStart) webhooks.CheckPast(caller, definition.Channels);
+        await webhooks.MakeRoomAsync(caller, definition.Channels, context.RequestAborted);
 
         var id = WebhookAccess.NewId();
         var created = await webhooks.Grain(caller, id).CreateAsync(definition, fromStart);
@@ -159,7 +164,7 @@ internal static class WebhookEndpoints
     {
         var caller = context.GetCaller();
         var current = (await webhooks.GetAsync(caller, id)).Definition;
-        var changed = await ReadAsync(context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseChange(utf8, current, webhooks.Rules));
+        var changed = await ReadAsync(context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseChange(utf8, current, webhooks.RulesFor(caller)));
         WebhookAccess.CheckMay(caller, changed.Channels, Capability.Subscribe);
         return await webhooks.Grain(caller, id).UpdateAsync(changed) is { } webhook ? Show(webhook) : WebhookAccess.None();
     }

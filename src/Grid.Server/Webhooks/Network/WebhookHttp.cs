@@ -6,7 +6,8 @@ using System.Net.Http.Headers;
 namespace Grid.Server.Webhooks.Network;
 
 /// <summary>
-/// Sends requests to endpoints: pooled connections, all made by <see cref="GuardedConnector"/>, and nothing followed, stored, unpacked
+/// Sends requests to endpoints: pooled connections, all made by <see cref="GuardedConnector"/> (but those of the playground, which go through
+/// <see cref="OwnReceiver"/> and nowhere else), and nothing followed, stored, unpacked
 /// or trusted that an endpoint answers. Each instance has connections of its own.
 /// </summary>
 internal sealed class WebhookHttp : IDisposable
@@ -20,7 +21,7 @@ internal sealed class WebhookHttp : IDisposable
     private static readonly ProductInfoHeaderValue Agent = new("Grid-Webhooks", typeof(WebhookHttp).Assembly.GetName().Version?.ToString(3));
 
     private readonly WebhookNetworkOptions _options;
-    private readonly NetworkRules _rules;
+    private readonly Func<Uri, bool> _allows;
     private readonly TimeProvider _time;
     private readonly HttpMessageInvoker _invoker;
     private volatile bool _disposed;
@@ -28,8 +29,16 @@ internal sealed class WebhookHttp : IDisposable
     /// <summary>Makes a sender.</summary>
     public WebhookHttp(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
     {
-        (_options, _rules, _time) = (options, new NetworkRules(options), time);
-        _invoker = new HttpMessageInvoker(Handler(options, new GuardedConnector(options, resolver, time)));
+        var (rules, connector) = (new NetworkRules(options), new GuardedConnector(options, resolver, time));
+        (_options, _time, _allows) = (options, time, url => rules.AllowsScheme(url.Scheme));
+        _invoker = new HttpMessageInvoker(Handler(options, connector.ConnectAsync));
+    }
+
+    /// <summary>Makes a sender to the playground's sample receiver, and to nothing else.</summary>
+    public WebhookHttp(WebhookNetworkOptions options, OwnReceiver receiver, TimeProvider time)
+    {
+        (_options, _time, _allows) = (options, time, url => url == receiver.Redirect(url));
+        _invoker = new HttpMessageInvoker(Handler(options, (_, cancellation) => receiver.ConnectAsync(cancellation)));
     }
 
     /// <summary>
@@ -40,7 +49,7 @@ internal sealed class WebhookHttp : IDisposable
         var answer = new Answer(_time.GetUtcNow(), _time.GetTimestamp());
 
         // The settings may have become stricter since the subscription was made.
-        if (!_rules.AllowsScheme(request.Url.Scheme))
+        if (!_allows(request.Url))
             return Response(answer, WebhookErrorClass.RefusedAddress, "The URL is not one that webhooks may be sent to.");
 
         var limit = request.TimeLimit ?? _options.RequestTimeout;
@@ -78,9 +87,10 @@ internal sealed class WebhookHttp : IDisposable
         _invoker.Dispose();
     }
 
-    private static SocketsHttpHandler Handler(WebhookNetworkOptions options, GuardedConnector connector) => new()
+    private static SocketsHttpHandler Handler(
+        WebhookNetworkOptions options, Func<SocketsHttpConnectionContext, CancellationToken, ValueTask<Stream>> connect) => new()
     {
-        ConnectCallback = connector.ConnectAsync,
+        ConnectCallback = connect,
         ConnectTimeout = options.ConnectTimeout,
         MaxConnectionsPerServer = options.MaxConnectionsPerHost,
         PooledConnectionIdleTimeout = options.IdleConnectionTimeout,

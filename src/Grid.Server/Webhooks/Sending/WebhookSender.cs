@@ -1,6 +1,7 @@
 using System.Globalization;
 using Grid.Protocol;
 using Grid.Server.Telemetry;
+using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Formats;
 using Grid.Server.Webhooks.Network;
@@ -36,6 +37,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private readonly CancellationTokenSource _stopTicking = new();
     private readonly WebhookHttp _fast;
     private readonly WebhookHttp _slow;
+    private readonly WebhookHttp? _own;
+    private readonly OwnReceiver? _receiver;
     private readonly AttemptWriter _attempts;
     private readonly IWebhookStore _store;
     private readonly WebhookOptions _options;
@@ -55,11 +58,13 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         IHostResolver resolver,
         WebhookMetrics metrics,
         TimeProvider time,
-        ILogger<WebhookSender> logger)
+        ILogger<WebhookSender> logger,
+        OwnReceiver? receiver = null)
     {
         (_store, _options, _metrics, _time, _logger) = (store, options.Value, metrics, time, logger);
         _turns = new TurnTaking<Job>(_options.Turns);
         (_fast, _slow) = (http, new WebhookHttp(network.Value, resolver, time));
+        if (receiver is not null) (_receiver, _own) = (receiver, new WebhookHttp(network.Value, receiver, time));
         _attempts = new AttemptWriter(store, time, logger);
     }
 
@@ -144,6 +149,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         _stopTicking.Cancel();
         _abort.Cancel();
         _slow.Dispose();
+        _own?.Dispose();
         _attempts.Dispose();
         _abort.Dispose();
         _stopTicking.Dispose();
@@ -232,7 +238,15 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
 
     private async Task<WebhookResponse> ExchangeAsync(WebhookTarget target, WebhookMessage message, int number, WebhookHttp http)
     {
-        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, target.Url, _abort.Token) is { } refusal) return refusal;
+        var url = target.Url;
+        if (target.Webhook.Tenant == TenancyBootstrap.PlaygroundTenant)
+        {
+            // The tenant's members are strangers: what they make goes to the sample receiver, whatever its URL says and whatever is allowed to others.
+            if (_own is null || _receiver?.Redirect(url) is not { } own) return Refused();
+            (http, url) = (_own, own);
+        }
+
+        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, url, _abort.Token) is { } refusal) return refusal;
         var content = target.Format.Format(message);
         var signed = StandardWebhooksSigner.Sign(message.Id, content.Body.Span, target.Secrets, _time.GetUtcNow());
         List<KeyValuePair<string, string>> headers =
@@ -250,8 +264,16 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         // Of a name that occurs twice the first counts, so these override nothing.
         headers.AddRange(target.Headers);
         return await http.SendAsync(
-            new WebhookRequest { Url = target.Url, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
+            new WebhookRequest { Url = url, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
     }
+
+    private WebhookResponse Refused() => new()
+    {
+        Error = WebhookErrorClass.RefusedAddress,
+        Detail = "Webhooks of the playground go to its sample receiver only, which cannot be reached.",
+        StartedAt = _time.GetUtcNow(),
+        Duration = TimeSpan.Zero,
+    };
 
     private static StoredAttempt Row(WebhookTarget target, string messageId, MessageRef message, int number, WebhookResponse response)
     {
