@@ -159,7 +159,7 @@ internal sealed partial class WebhookGrain(
         }
 
         var now = NowMs;
-        var machine = new WebhookMachine(_document.Settings(), snapshot, Random.Shared, now);
+        var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now);
 
         // Somebody may have put rows there that the snapshot knows nothing of.
         if (parked is [var first, ..] && !(snapshot?.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
