@@ -138,6 +138,7 @@ internal sealed partial class WebhookGrain
         {
             Id = _id.Id,
             Definition = _document.Shown(_stored.Channels, _headers),
+            Version = _stored.Version,
             CreatedAt = _document.CreatedAt,
             Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },
             Reason = WebhookEvents.ReasonOf(machine.Reason),

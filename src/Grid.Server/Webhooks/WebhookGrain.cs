@@ -160,7 +160,7 @@ internal sealed partial class WebhookGrain(
 
         var now = NowMs;
         // Whoever polls leaves no marks on what was not asked for.
-        var machine = new WebhookMachine(_document.Settings(), snapshot, Random.Shared, now, looks: IsPull);
+        var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull);
 
         // Somebody may have put rows there that the snapshot knows nothing of.
         if (parked is [var first, ..] && !(snapshot?.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);

@@ -1,5 +1,6 @@
 using Grid.Abstractions;
 using Grid.Server.Hosting;
+using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Network;
 
 namespace Grid.Server.Api;
@@ -26,7 +27,7 @@ internal sealed class PlaygroundWebhookRules(NetworkRules network, NamespacePoli
     {
         var made = base.Check(set, before);
         if (made.Url is null) throw BodyJson.Bad("In the playground webhooks are sent, not polled.");
-        if (made.Channels is not [{ } channel] || channel.EndsWith('*') || !Matches(Channels, channel))
+        if (made.Channels is not [{ } channel] || channel.EndsWith('*') || !ChannelPatterns.Match(Channels, channel))
             throw BodyJson.Bad("In the playground a webhook has one channel, hook:room.");
         if (before is not null && !before.Channels.SequenceEqual(made.Channels)) throw BodyJson.Bad("In the playground 'channels' stays as it is.");
         if (made.Headers.Count > 0 || made.Handshake) throw BodyJson.Bad("In the playground there are no headers and no handshake.");
