@@ -10,6 +10,7 @@ using Grid.Server.Webhooks.Network;
 using Grid.Server.Webhooks.Sending;
 using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
+using Grid.Testing.Webhooks;
 using Grid.UnitTests.Webhooks.Network;
 using Microsoft.AspNetCore.DataProtection;
 using Microsoft.Extensions.DependencyInjection;
@@ -111,10 +112,10 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
     }
 
     /// <summary>The next request of an endpoint; lets time pass until it is there.</summary>
-    public async Task<Delivery> NextAsync(Endpoint endpoint)
+    public async Task<ReceivedWebhook> NextAsync(WebhookReceiver endpoint)
     {
-        Delivery? next = null;
-        await UntilAsync(() => next is not null || endpoint.Requests.Reader.TryRead(out next), stepMs: 10);
+        ReceivedWebhook? next = null;
+        await UntilAsync(() => (next ??= endpoint.Inbox.TryNext()) is not null, stepMs: 10);
         return next!;
     }
 

@@ -4,6 +4,7 @@ using Grid.Client.Webhooks;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Network;
+using Grid.Testing.Webhooks;
 
 namespace Grid.UnitTests.Webhooks.Grain;
 
@@ -12,15 +13,15 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task A_message_arrives_with_a_right_signature_and_leaves_nothing_to_do()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        var created = await grid.CreateAsync(endpoint.Definition with { Headers = new() { ["X-Own"] = "v" }, Asymmetric = true });
+        var created = await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["X-Own"] = "v" }, Asymmetric = true });
         await grid.PublishAsync("orders", """{"a":1}""", "order.created");
         var delivery = await grid.NextAsync(endpoint);
         var verified = new WebhookVerifier(created.Secret).Verify(delivery.Body, name => delivery.Headers[name]);
         Assert.Equal(new MessageRef("orders", "e1", 1).ToId(), verified.Id);
-        Assert.Contains(" v1a,", delivery.Headers["webhook-signature"].ToString(), StringComparison.Ordinal);
-        Assert.Equal(("orders", "1", "1", "v"), (delivery.Headers["grid-channel"].ToString(), delivery.Headers["grid-offset"].ToString(), delivery.Attempt, delivery.Headers["X-Own"].ToString()));
+        Assert.Contains(" v1a,", delivery.Headers["webhook-signature"], StringComparison.Ordinal);
+        Assert.Equal(("orders", "1", 1, "v"), (delivery.Channel, delivery.Headers["grid-offset"], delivery.Attempt, delivery.Headers["X-Own"]));
         using var body = JsonDocument.Parse(delivery.Body);
         Assert.Equal("order.created", body.RootElement.GetProperty("type").GetString());
         Assert.Equal(1, body.RootElement.GetProperty("data").GetProperty("a").GetInt32());
@@ -37,42 +38,42 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task Only_what_matches_is_delivered()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
         await grid.PublishAsync("room:1", wake: false);
-        await grid.CreateAsync(endpoint.Definition with { Channels = ["room:*"], Events = ["a.*"] });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["room:*"], Events = ["a.*"] });
         await grid.PublishAsync("orders", eventName: "a.b", wake: false);
         await grid.PublishAsync("room:1", eventName: "b");
         await grid.PublishAsync("room:1", eventName: "a.c");
         await grid.PublishAsync("room:2", eventName: "a.d");
         Assert.Equal([1L, 3L], new[] { (await grid.NextAsync(endpoint)).Offset, (await grid.NextAsync(endpoint)).Offset }.Order());
         await grid.UntilNothingIsDueAsync();
-        Assert.Equal(2, endpoint.Count);
+        Assert.Equal(2, endpoint.Inbox.Count);
     }
 
     [Fact]
     public async Task A_subscription_from_the_start_gets_what_was_there()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
         for (var i = 0; i < 3; i++) await grid.PublishAsync("orders", wake: false);
-        await grid.CreateAsync(endpoint.Definition, fromStart: true);
+        await grid.CreateAsync(endpoint.Inbox.Definition(), fromStart: true);
         for (var i = 0; i < 3; i++) await grid.NextAsync(endpoint);
     }
 
     [Fact]
     public async Task A_failure_is_tried_again_under_the_same_id()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = Answers.Once(500);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.First(1, Answers.Status(500));
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.PublishAsync("orders");
         var first = await grid.NextAsync(endpoint);
-        await grid.UntilAsync(() => endpoint.Count == 2, stepMs: 200);
+        await grid.UntilAsync(() => endpoint.Inbox.Count == 2, stepMs: 200);
         var second = await grid.NextAsync(endpoint);
         Assert.Equal(first.Id, second.Id);
-        Assert.Equal(("1", "2"), (first.Attempt, second.Attempt));
+        Assert.Equal((1, 2), (first.Attempt, second.Attempt));
         await grid.UntilAsync(() => grid.Store.Attempts.Count == 2);
         Assert.Equal([500, 204], grid.Store.Attempts.Select(a => a.Status));
     }
@@ -80,10 +81,10 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task A_request_that_hangs_holds_back_nothing_that_is_published_later()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, d) => d.Offset == 1 ? endpoint.HangAsync(context) : Answers.Status(context, 200);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = x => (x.Request.Offset == 1 ? Answers.Hang : Answers.NoContent)(x);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.PublishAsync("orders");
         await grid.NextAsync(endpoint);
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id) is not null);
@@ -97,10 +98,10 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task What_was_in_flight_at_a_crash_is_sent_again_and_nothing_is_lost()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, d) => d.Offset == 2 ? endpoint.HangAsync(context) : Answers.Status(context, 200);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = x => (x.Request.Offset == 2 ? Answers.Hang : Answers.NoContent)(x);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         for (var i = 0; i < 3; i++) await grid.PublishAsync("orders");
         var ids = new List<string>();
         for (var i = 0; i < 3; i++) ids.Add((await grid.NextAsync(endpoint)).Id);
@@ -109,7 +110,7 @@ public sealed class WebhookGrainTests
         // The process ends; nobody wakes anybody, but the sweep.
         grid.Host.Crash();
         await grid.PublishAsync("orders", wake: false);
-        endpoint.Answer = (context, _) => Answers.Status(context, 200);
+        endpoint.Inbox.Answer = Answers.Status(200);
         Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));
         await grid.ActivateAsync();
         await grid.WakeAsync();
@@ -118,15 +119,15 @@ public sealed class WebhookGrainTests
         Assert.Equal(new MessageRef("orders", "e1", 2).ToId(), again[0].Id);
         Assert.Contains(again[0].Id, ids);
         await grid.UntilNothingIsDueAsync();
-        Assert.Equal(5, endpoint.Count);
+        Assert.Equal(5, endpoint.Inbox.Count);
     }
 
     [Fact]
     public async Task An_activation_that_was_overtaken_goes_without_writing()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         var (host, older) = (grid.Host, grid.Grain);
         await grid.PublishAsync("orders");
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Channels is [{ Floor.Offset: 1 }]);
@@ -143,10 +144,10 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task A_gone_endpoint_is_disabled_and_its_owner_told()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, _) => Answers.Status(context, 410);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(410);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.PublishAsync("orders");
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Status == WebhookStatus.Disabled);
         var shown = await grid.CallAsync(g => g.GetAsync());
@@ -157,29 +158,29 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task Retry_after_holds_the_endpoint_and_uses_up_no_attempt()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = Answers.Once(429, ("Retry-After", "30"));
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.First(1, Answers.RetryAfter(429, 30));
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.PublishAsync("orders");
         await grid.NextAsync(endpoint);
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.HeldUntil > 0);
         var until = grid.Store.SnapshotOf(grid.Id)!.HeldUntil;
         Assert.Equal("held", (await grid.CallAsync(g => g.GetAsync()))!.Circuit);
         await grid.PublishAsync("orders");
-        await grid.UntilAsync(() => endpoint.Count > 1, stepMs: 200);
+        await grid.UntilAsync(() => endpoint.Inbox.Count > 1, stepMs: 200);
         Assert.True(grid.NowMs >= until);
         await grid.NextAsync(endpoint);
-        Assert.Equal("1", (await grid.NextAsync(endpoint)).Attempt);
+        Assert.Equal(1, (await grid.NextAsync(endpoint)).Attempt);
     }
 
     [Fact]
     public async Task An_exhausted_message_is_a_dead_letter_until_it_is_redriven()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = Answers.Once(400);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.First(1, Answers.Status(400));
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Schedule = [0] });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Schedule = [0] });
         await grid.PublishAsync("orders");
         await grid.UntilAsync(() => grid.Events.Contains("webhook.exhausted"));
         var letter = Assert.Single(await grid.CallAsync(g => g.ListDeadLettersAsync(null, 10)) ?? []);
@@ -196,9 +197,9 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task A_store_that_is_away_delays_the_rest_and_loses_nothing()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         for (var i = 0; i < 5; i++) await grid.PublishAsync("orders", wake: false);
         grid.Store.Away = true;
         await grid.WakeAsync();
@@ -208,16 +209,16 @@ public sealed class WebhookGrainTests
         await grid.WakeAsync();
         for (var i = 0; i < 5; i++) await grid.NextAsync(endpoint);
         await grid.UntilNothingIsDueAsync();
-        Assert.Equal(5, endpoint.Count);
+        Assert.Equal(5, endpoint.Inbox.Count);
     }
 
     [Fact]
     public async Task Failures_about_webhooks_events_alone_are_not_told()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, _) => Answers.Status(context, 500);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(500);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Channels = ["*"], Schedule = [0] });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["*"], Schedule = [0] });
         for (var i = 0; i < 12; i++) await grid.PublishAsync(WebhookEvents.Channel);
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Circuit.OpenedAt > 0);
         Assert.Empty(grid.Events);
@@ -227,10 +228,10 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task Failures_of_others_are_told_once()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, _) => Answers.Status(context, 500);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(500);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Channels = ["*"] });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["*"] });
         for (var i = 0; i < 12; i++) await grid.PublishAsync("orders");
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Circuit.OpenedAt > 0);
         Assert.Equal(["webhook.circuit_opened", "webhook.failing"], grid.Events.Order());
@@ -243,17 +244,13 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task The_endpoint_is_asked_for_its_consent_once()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, d) =>
-        {
-            if (d.Method == "OPTIONS") context.Response.Headers["WebHook-Allowed-Origin"] = "grid";
-            return Answers.Status(context, 200);
-        };
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = x => x.Request.Method == "OPTIONS" ? x.RespondAsync(200, "", ("WebHook-Allowed-Origin", "grid")) : x.RespondAsync(200);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Handshake = true });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Handshake = true });
         await grid.PublishAsync("orders");
         Assert.Equal("OPTIONS", (await grid.NextAsync(endpoint)).Method);
-        Assert.Equal("grid", (await grid.NextAsync(endpoint)).Headers["WebHook-Request-Origin"].ToString());
+        Assert.Equal("grid", (await grid.NextAsync(endpoint)).Headers["WebHook-Request-Origin"]);
         await grid.UntilAsync(() => WebhookDocument.Read(grid.Store.GetAsync(grid.Id).AsTask().Result!.Definition).HasConsent);
         await grid.UntilNothingIsDueAsync();
         await grid.DeactivateAsync();
@@ -265,14 +262,14 @@ public sealed class WebhookGrainTests
     [Fact]
     public async Task Without_consent_nothing_is_sent()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Handshake = true });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Handshake = true });
         await grid.PublishAsync("orders");
         await grid.UntilAsync(() => grid.Store.Attempts.Count == 1);
         Assert.Equal(WebhookErrorClass.Protocol, grid.Store.Attempts[0].Error);
         Assert.Equal("OPTIONS", (await grid.NextAsync(endpoint)).Method);
-        Assert.Equal(1, endpoint.Count);
+        Assert.Equal(1, endpoint.Inbox.Count);
     }
 
     private static async Task<Grid.Server.Log.AppendResult> AppendedAsync(WebhookFixture grid)

@@ -1,11 +1,12 @@
 using System.Text;
 using Grid.Abstractions;
 using Grid.Client.Webhooks;
-using WebhookStart = Grid.Abstractions.WebhookStart;
 using Grid.Protocol;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Network;
+using Grid.Testing.Webhooks;
+using WebhookStart = Grid.Abstractions.WebhookStart;
 
 namespace Grid.UnitTests.Webhooks.Grain;
 
@@ -14,9 +15,9 @@ public sealed class WebhookOperationsTests
     [Fact]
     public async Task A_paused_subscription_waits_and_goes_on()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         Assert.True(await grid.CallAsync(g => g.PauseAsync()));
         Assert.False(await grid.CallAsync(g => g.PauseAsync()));
         await grid.PublishAsync("orders");
@@ -27,7 +28,7 @@ public sealed class WebhookOperationsTests
         // It may go meanwhile.
         await grid.DeactivateAsync();
         await grid.ActivateAsync();
-        Assert.Equal(0, endpoint.Count);
+        Assert.Equal(0, endpoint.Inbox.Count);
         Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
         Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
     }
@@ -38,9 +39,9 @@ public sealed class WebhookOperationsTests
     [InlineData("since", 2)]
     public async Task Enabling_asks_from_where(string from, long first)
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         Assert.True(await grid.CallAsync(g => g.DisableAsync()));
         await grid.PublishAsync("orders");
         grid.Time.Advance(TimeSpan.FromMinutes(1));
@@ -59,9 +60,9 @@ public sealed class WebhookOperationsTests
     [Fact]
     public async Task A_delivered_message_is_resent_on_request()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.PublishAsync("orders");
         var first = await grid.NextAsync(endpoint);
         await grid.UntilNothingIsDueAsync();
@@ -75,16 +76,16 @@ public sealed class WebhookOperationsTests
     [Fact]
     public async Task A_replay_delivers_what_was_delivered_once_more()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         for (var i = 0; i < 3; i++) await grid.PublishAsync("orders");
         for (var i = 0; i < 3; i++) await grid.NextAsync(endpoint);
         await grid.UntilNothingIsDueAsync();
         var replay = await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Positions = new() { ["orders"] = new Position("e1", 1) } }, 1));
         Assert.Equal(("running", 2L), (replay!.Status, replay.Remaining));
         Assert.Null(await grid.CallAsync(g => g.ReplayAsync(new WebhookStart { Named = "now" }, null)));
-        await grid.UntilAsync(() => endpoint.Count == 5);
+        await grid.UntilAsync(() => endpoint.Inbox.Count == 5);
         Assert.Equal([2L, 3L], new[] { (await grid.NextAsync(endpoint)).Offset, (await grid.NextAsync(endpoint)).Offset }.Order());
         await grid.UntilAsync(() => WebhookDocument.Read(grid.Store.GetAsync(grid.Id).AsTask().Result!.Definition).LastReplay is not null);
         await grid.DeactivateAsync();
@@ -95,9 +96,9 @@ public sealed class WebhookOperationsTests
     [Fact]
     public async Task Seek_and_skip_move_the_cursor()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.CallAsync(g => g.PauseAsync());
         for (var i = 0; i < 4; i++) await grid.PublishAsync("orders");
         await grid.CallAsync(g => g.GetAsync());
@@ -107,16 +108,16 @@ public sealed class WebhookOperationsTests
         Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
         Assert.Equal(4, (await grid.NextAsync(endpoint)).Offset);
         await grid.UntilNothingIsDueAsync();
-        Assert.Equal(1, endpoint.Count);
+        Assert.Equal(1, endpoint.Inbox.Count);
     }
 
     [Fact]
     public async Task A_test_event_is_sent_whatever_the_status()
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, _) => Answers.Status(context, 202);
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(202);
         await using var grid = new WebhookFixture();
-        var created = await grid.CreateAsync(endpoint.Definition);
+        var created = await grid.CreateAsync(endpoint.Inbox.Definition());
         await grid.CallAsync(g => g.PauseAsync());
         var attempt = await grid.CallAsync(g => g.TestAsync());
         Assert.Equal((202, true), (attempt!.Status, attempt.Succeeded));
@@ -128,9 +129,9 @@ public sealed class WebhookOperationsTests
     [Fact]
     public async Task Secrets_and_headers_are_shown_to_nobody_and_rotate()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        var created = await grid.CreateAsync(endpoint.Definition with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
+        var created = await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
         var stored = await grid.Store.GetAsync(grid.Id);
         Assert.DoesNotContain("s3cret", Encoding.UTF8.GetString(stored!.Definition.Span), StringComparison.Ordinal);
         Assert.Equal(CustomHeaders.Redacted, created.Webhook.Definition.Headers["Authorization"]);
@@ -144,29 +145,29 @@ public sealed class WebhookOperationsTests
         await grid.ActivateAsync();
         await grid.PublishAsync("orders");
         var delivery = await grid.NextAsync(endpoint);
-        Assert.Equal("Bearer s3cret", delivery.Headers.Authorization.ToString());
+        Assert.Equal("Bearer s3cret", delivery.Headers["Authorization"]);
         foreach (var secret in new[] { created.Secret, next! }) new WebhookVerifier(secret).Verify(delivery.Body, name => delivery.Headers[name]);
     }
 
     [Fact]
     public async Task A_channel_that_is_left_and_joined_again_begins_with_now()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition with { Channels = ["orders", "other"] });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] });
         await grid.PublishAsync("orders");
         await grid.NextAsync(endpoint);
-        await grid.CallAsync(g => g.UpdateAsync(endpoint.Definition with { Channels = ["other"] }));
+        await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["other"] }));
         await grid.PublishAsync("orders");
         await grid.DeactivateAsync();
         await grid.ActivateAsync();
         await grid.CallAsync(g => g.GetAsync());
         await grid.PublishAsync("orders");
-        await grid.CallAsync(g => g.UpdateAsync(endpoint.Definition));
+        await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition()));
         await grid.PublishAsync("orders");
         Assert.Equal(4, (await grid.NextAsync(endpoint)).Offset);
         await grid.UntilNothingIsDueAsync();
-        Assert.Equal(2, endpoint.Count);
+        Assert.Equal(2, endpoint.Inbox.Count);
     }
 
     [Fact]
@@ -183,9 +184,9 @@ public sealed class WebhookOperationsTests
     [Fact]
     public async Task A_deleted_subscription_is_gone()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Definition);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
         Assert.True(await grid.CallAsync(g => g.DeleteAsync()));
         Assert.True(grid.Host.Deactivated);
         await grid.ActivateAsync();

@@ -1,9 +1,10 @@
+using Grid.Protocol;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Formats;
 using Grid.Server.Webhooks.Sending;
 using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
-using Grid.Protocol;
+using Grid.Testing.Webhooks;
 
 namespace Grid.UnitTests.Webhooks.Grain;
 
@@ -14,17 +15,17 @@ public sealed class WebhookSenderTests
     [Fact]
     public async Task A_hanging_endpoint_delays_no_other_tenant()
     {
-        await using var dead = await Endpoint.StartAsync();
-        dead.Answer = (context, _) => dead.HangAsync(context);
-        await using var alive = await Endpoint.StartAsync();
+        await using var dead = new WebhookReceiver();
+        dead.Inbox.Answer = Answers.Hang;
+        await using var alive = new WebhookReceiver();
         await using var grid = new WebhookFixture(o => (o.FastSlots, o.TenantSlots, o.EndpointSlots) = (4, 2, 2));
         var hanging = Enumerable.Range(1, 50).Select(i => grid.Sender.SendAsync(Target("dead", dead), Attempt(i), 0)).ToList();
-        await dead.NextAsync();
-        await dead.NextAsync();
+        await dead.Inbox.NextAsync();
+        await dead.Inbox.NextAsync();
         for (var i = 1; i <= 50; i++)
             Assert.Equal(OutcomeKind.Delivered, (await grid.Sender.SendAsync(Target("alive", alive), Attempt(i), 0).WaitAsync(Patience)).Kind);
         Assert.All(hanging, static t => Assert.False(t.IsCompleted));
-        Assert.Equal(2, dead.Count);
+        Assert.Equal(2, dead.Inbox.Count);
 
         // A stop gives up what hangs, and what waits behind it.
         await grid.Sender.StoppingAsync(CancellationToken.None);
@@ -35,13 +36,13 @@ public sealed class WebhookSenderTests
     [Fact]
     public async Task An_endpoint_that_hangs_gives_the_fast_slots_back()
     {
-        await using var dead = await Endpoint.StartAsync();
-        dead.Answer = (context, _) => dead.HangAsync(context);
-        await using var alive = await Endpoint.StartAsync();
+        await using var dead = new WebhookReceiver();
+        dead.Inbox.Answer = Answers.Hang;
+        await using var alive = new WebhookReceiver();
         await using var grid = new WebhookFixture(o => (o.FastSlots, o.SlowAfter) = (1, TimeSpan.FromMilliseconds(50)));
         await grid.Sender.StartAsync(CancellationToken.None);
         var hanging = grid.Sender.SendAsync(Target("t", dead), Attempt(1), 0);
-        await dead.NextAsync();
+        await dead.Inbox.NextAsync();
         Assert.Equal(OutcomeKind.Delivered, (await grid.Sender.SendAsync(Target("t", alive), Attempt(1), 0).WaitAsync(Patience)).Kind);
         Assert.False(hanging.IsCompleted);
     }
@@ -49,11 +50,11 @@ public sealed class WebhookSenderTests
     [Fact]
     public async Task The_attempt_is_written_before_the_outcome_is_told()
     {
-        await using var endpoint = await Endpoint.StartAsync();
+        await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
         grid.Store.Away = true;
         var sent = grid.Sender.SendAsync(Target("t", endpoint), Attempt(1), 0);
-        await endpoint.NextAsync();
+        await endpoint.Inbox.NextAsync();
         Assert.False(sent.IsCompleted);
         grid.Store.Away = false;
         Assert.Equal(OutcomeKind.Delivered, (await sent.WaitAsync(Patience)).Kind);
@@ -74,13 +75,8 @@ public sealed class WebhookSenderTests
     [InlineData(500, "9", OutcomeKind.Failed)]
     public async Task Answers_are_judged(int status, string? retryAfter, object kind)
     {
-        await using var endpoint = await Endpoint.StartAsync();
-        endpoint.Answer = (context, _) =>
-        {
-            context.Response.StatusCode = status;
-            if (retryAfter is not null) context.Response.Headers.RetryAfter = retryAfter;
-            return Task.CompletedTask;
-        };
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = retryAfter is null ? Answers.Status(status) : Answers.Status(status, ("Retry-After", retryAfter));
         await using var grid = new WebhookFixture();
         var outcome = await grid.Sender.SendAsync(Target("t", endpoint), Attempt(1), 0).WaitAsync(Patience);
         Assert.Equal((OutcomeKind)kind, outcome.Kind);
@@ -98,10 +94,10 @@ public sealed class WebhookSenderTests
         Assert.False(AttemptId.TryGetTime(null, out _));
     }
 
-    private static WebhookTarget Target(string tenant, Endpoint endpoint) => new()
+    private static WebhookTarget Target(string tenant, WebhookReceiver endpoint) => new()
     {
         Webhook = new WebhookId(tenant, "wh_1"),
-        Url = new Uri(endpoint.Url),
+        Url = new Uri(endpoint.Inbox.Url),
         Format = WebhookFormats.Default,
         Secrets = SecretSet.Create(WebhookSecret.Generate()),
         Headers = [],

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Grid.Server.Webhooks.Network;
+using Grid.Testing.Net;
 
 namespace Grid.UnitTests.Webhooks.Network;
 
@@ -24,7 +25,7 @@ public sealed class EgressProxyTests
     private static WebhookRequest Request { get; } = new() { Url = new Uri("http://hooks.example.com/"), Body = "{}"u8.ToArray() };
 
     /// <summary>A proxy that plays the endpoint too.</summary>
-    private static Receiver Proxy(List<string> seen, string answer = "HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n") => new(async c =>
+    private static TcpReceiver Proxy(List<string> seen, string answer = "HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n") => new(async c =>
     {
         seen.Add((await c.ReadRequestAsync())!);
         await c.SendAsync(answer);
@@ -89,7 +90,7 @@ public sealed class EgressProxyTests
     [InlineData("HTTP/1.1 504 Gateway Timeout\r\n\r\n", true)]
     public async Task A_failure_of_the_proxy_is_not_the_endpoints(string answer, bool endpoints)
     {
-        await using var proxy = new Receiver(async c =>
+        await using var proxy = new TcpReceiver(async c =>
         {
             await c.ReadRequestAsync();
             await c.SendAsync(answer);
@@ -103,7 +104,7 @@ public sealed class EgressProxyTests
     [Fact]
     public async Task A_proxy_that_talks_without_end_is_left()
     {
-        await using var proxy = new Receiver(static async c =>
+        await using var proxy = new TcpReceiver(static async c =>
         {
             await c.ReadRequestAsync();
             while (true) await c.SendAsync(new string('x', 1000));
@@ -127,7 +128,7 @@ public sealed class EgressProxyTests
     public async Task The_next_address_is_tried_when_the_proxy_cannot_reach_one()
     {
         var seen = new List<string>();
-        await using var proxy = new Receiver(async c =>
+        await using var proxy = new TcpReceiver(async c =>
         {
             var connect = (await c.ReadRequestAsync())!;
             seen.Add(connect.Split(' ')[1]);

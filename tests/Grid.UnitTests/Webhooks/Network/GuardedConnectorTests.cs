@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Grid.Server.Webhooks.Network;
+using Grid.Testing.Net;
 
 namespace Grid.UnitTests.Webhooks.Network;
 
@@ -17,7 +18,7 @@ public sealed class GuardedConnectorTests
     [Fact]
     public async Task A_name_is_looked_up_once_and_its_address_connected_to()
     {
-        await using var receiver = new Receiver(static c => c.SendAsync("hello"));
+        await using var receiver = new TcpReceiver(static c => c.SendAsync("hello"));
         var resolver = new FakeResolver().With("hooks.example.com", "127.0.0.1", "127.0.0.9");
         await using var stream = await ConnectAsync(Open(receiver.Port), resolver, "hooks.example.com", receiver.Port);
         var buffer = new byte[5];
@@ -30,7 +31,7 @@ public sealed class GuardedConnectorTests
     [Fact]
     public async Task A_name_that_changes_to_an_address_inside_is_refused_from_then_on_and_while_it_changes_back()
     {
-        await using var receiver = new Receiver(static c => c.HangAsync());
+        await using var receiver = new TcpReceiver(static c => c.HangAsync());
         var resolver = new FakeResolver().With("rebind.example.com", "127.0.0.1", "127.0.0.2", "127.0.0.1", "169.254.169.254", "127.0.0.1 10.0.0.1", "::ffff:127.0.0.1");
         var open = Open(receiver.Port);
         foreach (var refused in (AddressKind?[])[null, AddressKind.Loopback, null, AddressKind.Metadata, AddressKind.Private, AddressKind.Mapped])
@@ -57,7 +58,7 @@ public sealed class GuardedConnectorTests
     [InlineData("127.0.0.1 127.0.0.1 127.0.0.1 127.0.0.1 127.0.0.1 127.0.0.1 127.0.0.1 ::1")]
     public async Task One_refused_address_refuses_the_host_and_nothing_is_tried(string addresses)
     {
-        await using var receiver = new Receiver(static c => c.HangAsync());
+        await using var receiver = new TcpReceiver(static c => c.HangAsync());
         var resolver = new FakeResolver().With("hooks.example.com", addresses);
         await Assert.ThrowsAsync<AddressRefusedException>(() => ConnectAsync(Open(receiver.Port), resolver, "hooks.example.com", receiver.Port));
         Assert.Equal(0, receiver.Connections);
@@ -87,7 +88,7 @@ public sealed class GuardedConnectorTests
     [Fact]
     public async Task The_next_address_is_tried_when_one_refuses()
     {
-        await using var receiver = new Receiver(static c => c.HangAsync());
+        await using var receiver = new TcpReceiver(static c => c.HangAsync());
         var options = new WebhookNetworkOptions { AllowedNetworks = { "127.0.0.0/24" }, AllowedPorts = { receiver.Port } };
         var resolver = new FakeResolver().With("hooks.example.com", "127.0.0.9 127.0.0.8 127.0.0.1");
         await using var stream = await ConnectAsync(options, resolver, "hooks.example.com", receiver.Port);
@@ -98,7 +99,7 @@ public sealed class GuardedConnectorTests
     public async Task When_all_refuse_the_failure_tells_no_address()
     {
         int port;
-        await using (var receiver = new Receiver(static c => c.HangAsync())) port = receiver.Port;
+        await using (var receiver = new TcpReceiver(static c => c.HangAsync())) port = receiver.Port;
         var e = await Assert.ThrowsAsync<WebhookConnectException>(() => ConnectAsync(Open(port), FakeResolver.Loopback, "hooks.example.com", port));
         Assert.Equal(WebhookErrorClass.Connect, e.Error);
         Assert.DoesNotContain("127.", e.Message, StringComparison.Ordinal);

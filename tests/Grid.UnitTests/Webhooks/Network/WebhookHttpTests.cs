@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using Grid.Server.Webhooks.Network;
+using Grid.Testing.Net;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Grid.UnitTests.Webhooks.Network;
@@ -31,7 +32,7 @@ public sealed class WebhookHttpTests
 
     private static async Task<WebhookResponse> SendAsync(string answer)
     {
-        await using var receiver = Receiver.Answering(answer);
+        await using var receiver = TcpReceiver.Answering(answer);
         using var http = Sender();
         return await http.SendAsync(Request(receiver.Port)).WaitAsync(Patience);
     }
@@ -40,7 +41,7 @@ public sealed class WebhookHttpTests
     public async Task A_request_is_sent_as_it_is_and_its_connection_used_again()
     {
         var seen = new List<string>();
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             while (await c.ReadRequestAsync() is { } request)
             {
@@ -89,9 +90,9 @@ public sealed class WebhookHttpTests
     [Fact]
     public async Task A_redirect_is_not_followed_and_no_cookie_kept()
     {
-        await using var other = Receiver.Answering(Ok);
+        await using var other = TcpReceiver.Answering(Ok);
         var seen = new List<string>();
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             while (await c.ReadRequestAsync() is { } request)
             {
@@ -113,7 +114,7 @@ public sealed class WebhookHttpTests
     [InlineData("whenever", null)]
     public async Task Retry_after_is_read_by_the_given_clock(string value, double? seconds)
     {
-        await using var receiver = Receiver.Answering($"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
+        await using var receiver = TcpReceiver.Answering($"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
         using var http = Sender(time: new FakeTimeProvider(new DateTimeOffset(2026, 3, 1, 12, 0, 0, TimeSpan.Zero)));
         var response = await http.SendAsync(Request(receiver.Port)).WaitAsync(Patience);
         Assert.Equal((429, WebhookErrorClass.Status, seconds), (response.Status!.Value, response.Error, response.RetryAfter?.TotalSeconds));
@@ -122,7 +123,7 @@ public sealed class WebhookHttpTests
     [Fact]
     public async Task Headers_that_the_caller_asks_for_are_told()
     {
-        await using var receiver = Receiver.Answering("HTTP/1.1 200 OK\r\nWebHook-Allowed-Origin: grid.example\r\nAllow: POST\r\nX-Other: 1\r\nContent-Length: 0\r\n\r\n");
+        await using var receiver = TcpReceiver.Answering("HTTP/1.1 200 OK\r\nWebHook-Allowed-Origin: grid.example\r\nAllow: POST\r\nX-Other: 1\r\nContent-Length: 0\r\n\r\n");
         using var http = Sender();
         var request = Request(receiver.Port) with { Method = HttpMethod.Options, Body = default, AnswerHeaders = ["WebHook-Allowed-Origin", "allow", "X-None"] };
         var response = await http.SendAsync(request).WaitAsync(Patience);
@@ -135,7 +136,7 @@ public sealed class WebhookHttpTests
     public async Task Nobody_there_is_a_failed_connection()
     {
         int port;
-        await using (var receiver = Receiver.Answering(Ok)) port = receiver.Port;
+        await using (var receiver = TcpReceiver.Answering(Ok)) port = receiver.Port;
         using var http = Sender();
         var response = await http.SendAsync(Request(port)).WaitAsync(Patience);
         Assert.Equal((WebhookErrorClass.Connect, "The connection was refused.", null), (response.Error, response.Detail, response.Status));
@@ -144,7 +145,7 @@ public sealed class WebhookHttpTests
     [Fact]
     public async Task A_refused_address_is_told_as_such_without_a_connection()
     {
-        await using var receiver = Receiver.Answering(Ok);
+        await using var receiver = TcpReceiver.Answering(Ok);
         using var http = Sender(Options(o => (o.AllowPrivateNetworks, o.AllowHttp) = (false, true)).With(receiver.Port));
         var response = await http.SendAsync(Request(receiver.Port)).WaitAsync(Patience);
         Assert.Equal(WebhookErrorClass.RefusedAddress, response.Error);
@@ -167,7 +168,7 @@ public sealed class WebhookHttpTests
     {
         var time = new FakeTimeProvider();
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             await c.ReadRequestAsync();
             asked.TrySetResult();
@@ -187,7 +188,7 @@ public sealed class WebhookHttpTests
     public async Task An_answer_of_a_byte_a_second_is_not_waited_for()
     {
         var time = new FakeTimeProvider();
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             await c.ReadRequestAsync();
             await c.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
@@ -227,7 +228,7 @@ public sealed class WebhookHttpTests
         {
             foreach (var reset in (bool[])[true, false])
             {
-                await using var receiver = new Receiver(async c =>
+                await using var receiver = new TcpReceiver(async c =>
                 {
                     await c.ReadRequestAsync();
                     await c.SendAsync(part);
@@ -251,7 +252,7 @@ public sealed class WebhookHttpTests
     [Fact]
     public async Task Endless_headers_are_not_read()
     {
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             await c.ReadRequestAsync();
             await c.SendAsync("HTTP/1.1 200 OK\r\n");
@@ -268,7 +269,7 @@ public sealed class WebhookHttpTests
     {
         var sent = 0L;
         var broke = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             await c.ReadRequestAsync();
             await c.SendAsync(chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" : $"HTTP/1.1 200 OK\r\nContent-Length: {1 << 30}\r\n\r\n");
@@ -304,7 +305,7 @@ public sealed class WebhookHttpTests
     [InlineData(65536, true)]
     public async Task Up_to_the_limit_the_connection_is_used_again(int length, bool clipped)
     {
-        await using var receiver = Receiver.Answering($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{new string('y', length)}");
+        await using var receiver = TcpReceiver.Answering($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{new string('y', length)}");
         using var http = Sender();
         for (var i = 0; i < 3; i++)
         {
@@ -326,7 +327,7 @@ public sealed class WebhookHttpTests
     public async Task A_caller_that_gives_up_is_told_so()
     {
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             await c.ReadRequestAsync();
             asked.TrySetResult();
@@ -346,7 +347,7 @@ public sealed class WebhookHttpTests
     public async Task An_endpoint_that_comes_back_is_reached_again()
     {
         var up = false;
-        await using var receiver = new Receiver(async c =>
+        await using var receiver = new TcpReceiver(async c =>
         {
             while (await c.ReadRequestAsync() is not null)
             {

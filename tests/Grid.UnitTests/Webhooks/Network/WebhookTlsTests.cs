@@ -3,6 +3,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Grid.Server.Webhooks.Network;
+using Grid.Testing.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -50,7 +51,7 @@ public sealed class WebhookTlsTests : IDisposable
     public async Task A_certificate_of_a_trusted_authority_is_accepted_and_asked_for_by_the_urls_name()
     {
         using var certificate = TestCertificates.Signed(_root, Host);
-        await using var receiver = new Receiver(static async c =>
+        await using var receiver = new TcpReceiver(static async c =>
         {
             while (await c.ReadRequestAsync() is not null) await c.SendAsync(Ok);
         }, certificate);
@@ -75,7 +76,7 @@ public sealed class WebhookTlsTests : IDisposable
         foreach (var (certificate, trusting) in bad)
         {
             var requests = 0;
-            await using var receiver = new Receiver(async c =>
+            await using var receiver = new TcpReceiver(async c =>
             {
                 if (await c.ReadRequestAsync() is not null) requests++;
             }, certificate);
@@ -90,7 +91,7 @@ public sealed class WebhookTlsTests : IDisposable
     [Fact]
     public async Task Plain_http_where_tls_is_expected_is_a_failure_of_tls()
     {
-        await using var receiver = new Receiver(static async c => await c.SendAsync(Ok));
+        await using var receiver = new TcpReceiver(static async c => await c.SendAsync(Ok));
         using var http = Sender(trusting: true);
         Assert.Equal(WebhookErrorClass.Tls, (await http.SendAsync(Request(receiver.Port)).WaitAsync(Patience)).Error);
     }
@@ -99,10 +100,10 @@ public sealed class WebhookTlsTests : IDisposable
     public async Task A_certificate_cannot_make_the_sender_fetch_its_issuer()
     {
         // The intermediate certificate is not sent; the leaf says where to get it.
-        await using var inside = Receiver.Answering(Ok);
+        await using var inside = TcpReceiver.Answering(Ok);
         using var intermediate = TestCertificates.Signed(_root, "Intermediate", authority: true);
         using var leaf = TestCertificates.Signed(intermediate, Host, issuerAt: $"http://127.0.0.1:{inside.Port}/ca.crt");
-        await using var receiver = new Receiver(static async c => await c.ReadRequestAsync(), leaf);
+        await using var receiver = new TcpReceiver(static async c => await c.ReadRequestAsync(), leaf);
         foreach (var trusting in (bool[])[true, false])
         {
             using var http = Sender(trusting);
