@@ -45,6 +45,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private TaskCompletionSource? _idle;
     private Task _ticking = Task.CompletedTask;
     private bool _stopping;
+    private bool _disposed;
 
     public WebhookSender(
         IWebhookStore store,
@@ -138,6 +139,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <inheritdoc/>
     public void Dispose()
     {
+        // Twice: as a service, and as a hosted one.
+        if (Interlocked.Exchange(ref _disposed, true)) return;
         _stopTicking.Cancel();
         _abort.Cancel();
         _slow.Dispose();
