@@ -65,5 +65,5 @@ silo_port() { echo $((setting[GRID_SILO_PORT] + $1 - 1)); }
 url() { echo "http://127.0.0.1:${setting[GRID_PORT]}"; }
 span() { printf '%02d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60)); }
 
-# What the host may need to stop: the notice, the span, and up to 25 s for what comes after.
-drain_limit() { echo $((setting[GRID_DRAIN_NOTICE] + setting[GRID_DRAIN_SPAN] + 25 + 10)); }
+# What the host may need to stop: the notice, the span, 5 s for webhooks on their way, and up to 25 s for what comes after.
+drain_limit() { echo $((setting[GRID_DRAIN_NOTICE] + setting[GRID_DRAIN_SPAN] + 5 + 25 + 10)); }

@@ -26,8 +26,8 @@ public static class GridSiloBuilderExtensions
     /// <summary>How often activations that are due to go are looked for; shorter than the shortest age.</summary>
     private static readonly TimeSpan CollectionQuantum = TimeSpan.FromSeconds(15);
 
-    /// <summary>What a stop may take beyond the span of its drain.</summary>
-    internal static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
+    /// <summary>What a stop may take beyond the span of its drain and the requests on their way.</summary>
+    private static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(25);
 
     /// <summary>
     /// Adds Grid: channels, sessions, the gateway and the embedded store. Settings come from the configuration section
@@ -61,6 +61,10 @@ public static class GridSiloBuilderExtensions
         return silo.AddGridParts(configure);
     }
 
+    /// <summary>How long a stop may take: the notice, the sockets' drain, that of webhooks, and all that comes after.</summary>
+    internal static TimeSpan LongestStop(GridOptions grid, WebhookOptions webhooks) =>
+        grid.DrainNotice + grid.DrainSpan + webhooks.DrainTime + AfterDrain;
+
     /// <summary>Everything but the stores.</summary>
     internal static ISiloBuilder AddGridParts(this ISiloBuilder silo, Action<GridOptions>? configure)
     {
@@ -73,7 +77,7 @@ public static class GridSiloBuilderExtensions
         // The host must not cut the drain short.
         services.AddOptions<HostOptions>().PostConfigure<IOptions<GridOptions>, IOptions<WebhookOptions>>(static (host, grid, webhooks) =>
         {
-            var needed = grid.Value.DrainNotice + grid.Value.DrainSpan + webhooks.Value.DrainTime + AfterDrain;
+            var needed = LongestStop(grid.Value, webhooks.Value);
             if (host.ShutdownTimeout < needed) host.ShutdownTimeout = needed;
         });
 

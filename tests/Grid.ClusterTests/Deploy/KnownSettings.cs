@@ -2,6 +2,8 @@ using System.Collections;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Grid.Server.Hosting;
+using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Network;
 
 namespace Grid.ClusterTests.Deploy;
 
@@ -15,7 +17,7 @@ internal static partial class KnownSettings
         ["ASPNETCORE_URLS", "ASPNETCORE_FORWARDEDHEADERS_ENABLED", "ASPNETCORE_HTTP_PORTS", "Logging__Console__FormatterName"];
 
     private static readonly IReadOnlyList<Regex> Known =
-        [.. OfTheFramework.Concat(Names("Grid", typeof(GridOptions))).Concat(OfTheCluster()).Select(name => new Regex($"^{name}$"))];
+        [.. OfTheFramework.Concat(Names("Grid", typeof(GridOptions))).Concat(OfTheCluster()).Concat(OfWebhooks()).Select(name => new Regex($"^{name}$"))];
 
     /// <summary>Whether the host knows a setting by this name.</summary>
     public static bool Contains(string name) => Known.Any(known => known.IsMatch(name));
@@ -32,6 +34,9 @@ internal static partial class KnownSettings
     private static IEnumerable<string> OfTheCluster() => Names("Grid", typeof(GridClusterOptions))
         .Select(name => name is "Grid__Postgres" or "Grid__Redis" ? name.Replace("Grid__", "ConnectionStrings__", StringComparison.Ordinal) : name);
 
+    private static IEnumerable<string> OfWebhooks() =>
+        Names("Grid__Webhooks", typeof(WebhookOptions)).Concat(Names("Grid__Webhooks", typeof(WebhookNetworkOptions)));
+
     private static IEnumerable<string> Names(string prefix, Type type)
     {
         foreach (var property in type.GetProperties(BindingFlags.Public | BindingFlags.Instance))
@@ -41,6 +46,10 @@ internal static partial class KnownSettings
             if (typeof(IDictionary).IsAssignableFrom(of))
             {
                 foreach (var inner in Names(name + "__[A-Za-z0-9_]+", of.GetGenericArguments()[1])) yield return inner;
+            }
+            else if (of.IsGenericType && of.GetGenericTypeDefinition() == typeof(IList<>))
+            {
+                yield return name + "__[0-9]+";
             }
             else if (of.IsClass && of.Assembly == typeof(GridOptions).Assembly)
             {

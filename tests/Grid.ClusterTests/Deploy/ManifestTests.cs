@@ -1,6 +1,8 @@
 using System.Globalization;
+using System.Net;
 using Grid.Server.Hosting;
 using Grid.Server.Log.Postgres;
+using Grid.Server.Webhooks;
 using Grid.Testing;
 using k8s.Models;
 using Microsoft.AspNetCore.Builder;
@@ -35,10 +37,9 @@ public sealed class ManifestTests
     public async Task The_grace_period_covers_the_drain(string folder)
     {
         var set = await ManifestSet.BuildAsync(folder);
-        var options = DeployedOptions.Bind(set.Settings);
 
         var preStop = TimeSpan.FromSeconds(set.Silo.Lifecycle?.PreStop?.Sleep?.Seconds ?? 0);
-        var needed = preStop + options.DrainNotice + options.DrainSpan + GridSiloBuilderExtensions.AfterDrain + Margin;
+        var needed = preStop + DeployedOptions.LongestStop(set.Settings) + Margin;
         Assert.InRange(set.Deployment.Spec.Template.Spec.TerminationGracePeriodSeconds ?? 30, needed.TotalSeconds, 600);
     }
 
@@ -150,6 +151,33 @@ public sealed class ManifestTests
 
     [Theory]
     [MemberData(nameof(Folders))]
+    public async Task Webhooks_may_go_to_public_addresses_and_nowhere_else(string folder)
+    {
+        var policy = (await ManifestSet.BuildAsync(folder)).Get<V1NetworkPolicy>("grid").Spec;
+        var outside = Assert.Single(policy.Egress, rule => rule.Ports.Any(port => port.Port.Value == "443"));
+
+        // Where they go by default.
+        Assert.Equal(["TCP 443", "TCP 8443"], outside.Ports.Select(port => $"{port.Protocol} {port.Port.Value}"));
+        Assert.All(outside.To, to => Assert.True(to is { IpBlock: not null, PodSelector: null, NamespaceSelector: null }));
+        foreach (var open in (string[])["1.1.1.1", "203.0.114.1", "2606:4700::1111"]) Assert.True(IsOpen(open), open);
+        string[] inside =
+        [
+            "0.0.0.1", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.168.0.1", "224.0.0.1", "255.255.255.255",
+            "::1", "64:ff9b::a00:1", "fc00::1", "fe80::1", "ff02::1",
+        ];
+        foreach (var address in inside) Assert.False(IsOpen(address), address);
+
+        bool IsOpen(string text)
+        {
+            var address = IPAddress.Parse(text);
+            return outside.To.Any(to => Holds(to.IpBlock.Cidr) && !(to.IpBlock.Except ?? []).Any(Holds));
+
+            bool Holds(string range) => IPNetwork.Parse(range) is var network && network.BaseAddress.AddressFamily == address.AddressFamily && network.Contains(address);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
     public async Task Monitoring_finds_each_silo(string folder)
     {
         var set = await ManifestSet.BuildAsync(folder);
@@ -193,13 +221,11 @@ public sealed class ManifestTests
     public async Task A_roll_out_waits_for_a_drain_before_the_next_and_gives_up_after_the_longest_start(string folder)
     {
         var set = await ManifestSet.BuildAsync(folder);
-        var options = DeployedOptions.Bind(set.Settings);
         var (spec, start) = (set.Deployment.Spec, set.Silo.StartupProbe);
         var starts = start.PeriodSeconds * start.FailureThreshold;
 
         // A silo that starts takes 5 s at least, and the one before it drains all that time.
-        var drain = options.DrainNotice + options.DrainSpan + GridSiloBuilderExtensions.AfterDrain;
-        Assert.True(spec.MinReadySeconds + 5 >= drain.TotalSeconds);
+        Assert.True(spec.MinReadySeconds + 5 >= DeployedOptions.LongestStop(set.Settings).TotalSeconds);
         Assert.True(starts >= 600);
         Assert.True(spec.ProgressDeadlineSeconds > starts + spec.MinReadySeconds);
     }
@@ -297,17 +323,25 @@ internal static class ImageName
 internal static class DeployedOptions
 {
     /// <summary>The options that they make.</summary>
-    public static GridOptions Bind(IReadOnlyDictionary<string, string> settings)
-    {
-        var configuration = new ConfigurationBuilder()
-            .AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key.Replace("__", ":", StringComparison.Ordinal), (string?)s.Value))).Build();
-        return configuration.GetSection(GridOptions.Section).Get<GridOptions>() ?? new GridOptions();
-    }
+    public static GridOptions Bind(IReadOnlyDictionary<string, string> settings) =>
+        Read(settings).GetSection(GridOptions.Section).Get<GridOptions>() ?? new GridOptions();
+
+    /// <summary>How long a host with them may take to stop.</summary>
+    public static TimeSpan LongestStop(IReadOnlyDictionary<string, string> settings) =>
+        GridSiloBuilderExtensions.LongestStop(Bind(settings), BindWebhooks(settings));
 
     /// <summary>Fails with what the host would say if it refused them.</summary>
     public static void Verify(IReadOnlyDictionary<string, string> settings)
     {
         var result = new GridOptionsValidator().Validate(null, Bind(settings));
         if (result.Failed) throw new TestFailedException(string.Join('\n', result.Failures));
+        var webhooks = new WebhookOptionsValidator().Validate(null, BindWebhooks(settings));
+        if (webhooks.Failed) throw new TestFailedException(string.Join('\n', webhooks.Failures));
     }
+
+    private static WebhookOptions BindWebhooks(IReadOnlyDictionary<string, string> settings) =>
+        Read(settings).GetSection(WebhookOptions.Section).Get<WebhookOptions>() ?? new WebhookOptions();
+
+    private static IConfigurationRoot Read(IReadOnlyDictionary<string, string> settings) => new ConfigurationBuilder()
+        .AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key.Replace("__", ":", StringComparison.Ordinal), (string?)s.Value))).Build();
 }
