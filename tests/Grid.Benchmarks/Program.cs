@@ -71,6 +71,7 @@ try
         "resume" => Resuming.Run,
         "slow" => SlowConsumers.Run,
         "webhooks" => Deliveries.Run,
+        "webhooks-fair" => Fairness.Run,
         "failover" => Failover.Run,
         "lanes" => StoreLanes.Run,
         "day" => StoredDay.Run,
@@ -87,7 +88,7 @@ try
     }
 
     Console.WriteLine(Machine.Describe());
-    if (options.Has("hosts") && args[0] is not ("fanout" or "rooms" or "publish" or "idle" or "history" or "webhooks" or "short"))
+    if (options.Has("hosts") && args[0] is not ("fanout" or "rooms" or "publish" or "idle" or "history" or "webhooks" or "webhooks-fair" or "short"))
         throw new BenchmarkException($"--hosts: {args[0]} compares no builds.");
     if (GridBuild.Of(options) is [{ Name: { } first }, .., { Name: { } last }]) (summary.Against, summary.Subject) = (first, last);
     verb(options, summary);

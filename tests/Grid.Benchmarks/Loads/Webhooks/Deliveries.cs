@@ -15,7 +15,8 @@ internal static class Deliveries
     /// <summary>Requests of one subscription under way at once, where many are: what its window begins with.</summary>
     private const int Window = 16;
 
-    private static readonly TimeSpan Priming = TimeSpan.FromSeconds(12);
+    private static readonly TimeSpan Priming = TimeSpan.FromSeconds(10);
+    private const int PrimingBacklogs = 3;
     private static readonly TimeSpan BarePriming = TimeSpan.FromSeconds(5);
 
     /// <summary>The verb <c>webhooks</c>.</summary>
@@ -41,7 +42,12 @@ internal static class Deliveries
                 receiver.Tally.Workers = count;
                 loop.RunFor(BarePriming);
                 receiver.Tally.Workers = 0;
-                foreach (var side in sides) side.Live(loop, 4 * count, TimeSpan.Zero, Priming, "");
+                foreach (var side in sides)
+                {
+                    side.Live(loop, 4 * count, TimeSpan.Zero, Priming, "");
+                    for (var i = 0; i < PrimingBacklogs; i++) side.Backlog(loop, few, "");
+                }
+
                 for (var pair = 0; pair < pairs; pair++)
                 {
                     var alone = Bare(loop, bare, receiver, count, warmUp, time);

@@ -52,7 +52,7 @@ internal sealed class HookSide : Load, IDisposable
         var each = Filler.Fill(loop, _server, [.. _ids.Select((_, i) => Channel(i))], messages / _ids.Length, _size);
         var (expected, before) = (each * _ids.Length, Arrived);
         var (allocated, used, own, start) = (Allocated, _server.Usage(), _receiver.Usage.CpuSeconds, Stopwatch.GetTimestamp());
-        using var profile = Profile(TimeSpan.FromSeconds(2));
+        using var profile = Profile(TimeSpan.FromSeconds(2), "backlog");
         _api.Each(_ids, "resume");
         Await(loop, before + expected);
         return Figure(row, expected, start, used, own, allocated);
@@ -69,7 +69,7 @@ internal sealed class HookSide : Load, IDisposable
         });
         loop.RunFor(warmUp);
         var (before, allocated, used, own, start) = (Arrived, Allocated, _server.Usage(), _receiver.Usage.CpuSeconds, Stopwatch.GetTimestamp());
-        using var profile = Profile(time);
+        using var profile = Profile(time, "live");
         loop.RunFor(time);
         var figure = Figure(row, Arrived - before, start, used, own, allocated);
         loop.NextTimer = long.MaxValue;
@@ -142,7 +142,8 @@ internal sealed class HookSide : Load, IDisposable
         if (!inTime) throw new BenchmarkException($"{arrived - Arrived} deliveries of {_server.Name} were missing after {Patience.TotalSeconds:0} s.");
     }
 
-    private ChildProcess? Profile(TimeSpan time) => _server is IGridServer { Profile: { } file, Silos: var silos } ? Rig.Profile(silos, file, time) : null;
+    private ChildProcess? Profile(TimeSpan time, string name) =>
+        _server is IGridServer { Profile: { } file, Silos: var silos } ? Rig.Profile(silos, $"{file}.{name}", time) : null;
 
     private Figure Figure(string row, long work, long start, ServerUsage used, double own, double allocated)
     {
