@@ -72,6 +72,8 @@ try
         "slow" => SlowConsumers.Run,
         "webhooks" => Deliveries.Run,
         "webhooks-fair" => Fairness.Run,
+        "webhooks-dead" => Crowd.Run,
+        "webhooks-due" => DueQueries.Run,
         "failover" => Failover.Run,
         "lanes" => StoreLanes.Run,
         "day" => StoredDay.Run,
