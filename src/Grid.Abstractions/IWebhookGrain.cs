@@ -38,7 +38,7 @@ public interface IWebhookGrain : IGrainWithStringKey
     Task<string?> RotateSecretAsync(TimeSpan overlap);
 
     /// <summary>Sends a <c>grid.test</c> event now, whatever the status, and returns the attempt. Null also for one without a URL.</summary>
-    [Alias("Test")]
+    [Alias("Test"), ResponseTimeout(CallLimits.WebhookTest)]
     Task<WebhookAttemptDescription?> TestAsync();
 
     /// <summary>Stops deliveries, and keeps everything.</summary>

@@ -2,8 +2,6 @@ using Grid.Server.Telemetry;
 using Grid.Server.Webhooks.Formats;
 using Grid.Server.Webhooks.Network;
 using Grid.Server.Webhooks.Sending;
-using Grid.Server.Webhooks.Signing;
-using Microsoft.AspNetCore.DataProtection;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
@@ -14,18 +12,14 @@ namespace Grid.Server.Webhooks;
 internal static class WebhookServices
 {
     /// <summary>
-    /// Adds everything of webhooks but <see cref="Store.IWebhookStore"/>, which comes with the log, and where Data Protection keeps its keys,
-    /// which comes with the store too.
+    /// Adds everything of webhooks but <see cref="Store.IWebhookStore"/> and <see cref="Signing.SecretVault"/>, which come with the log: it keeps
+    /// the rows, and the keys that encrypt secrets.
     /// </summary>
     public static IServiceCollection AddGridWebhooks(this IServiceCollection services, IConfiguration configuration)
     {
         services.AddWebhookNetwork(configuration);
         services.AddOptions<WebhookOptions>().Bind(configuration.GetSection(WebhookOptions.Section)).ValidateOnStart();
         services.AddSingleton<IValidateOptions<WebhookOptions>, WebhookOptionsValidator>();
-
-        // All silos must open what one of them encrypted, wherever each of them lies. An application that set a name of its own keeps it.
-        if (!services.Any(static s => s.ServiceType == typeof(IDataProtectionProvider))) services.AddDataProtection().SetApplicationName("Grid");
-        services.AddSingleton<SecretVault>();
         services.AddSingleton(static s => new WebhookFormats(s.GetRequiredService<IOptions<WebhookOptions>>().Value.PublicUrl));
         services.AddSingleton<WebhookMetrics>();
         services.AddSingleton<WebhookSender>();

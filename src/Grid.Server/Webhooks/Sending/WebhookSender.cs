@@ -53,6 +53,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private readonly ITimer _crowding;
     private bool _looksAtCrowding;
     private bool _stopping;
+    private bool _disposed;
 
     public WebhookSender(
         IWebhookStore store,
@@ -147,6 +148,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <inheritdoc/>
     public void Dispose()
     {
+        // Twice: as a service, and as a hosted one.
+        if (Interlocked.Exchange(ref _disposed, true)) return;
         _stopTicking.Cancel();
         _abort.Cancel();
         _slow.Dispose();

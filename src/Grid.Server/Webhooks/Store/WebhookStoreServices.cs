@@ -30,7 +30,8 @@ internal static class WebhookStoreServices
 
     private static IServiceCollection AddGridDataProtection(this IServiceCollection services, Func<IServiceProvider, IXmlRepository> keys)
     {
-        services.TryAddSingleton(sp => new GridDataProtection(keys(sp), sp.GetRequiredService<ILoggerFactory>()));
+        services.TryAddSingleton(sp => new GridDataProtection(
+            keys(sp), sp.GetRequiredService<ILoggerFactory>(), sp.GetService<TimeProvider>() ?? TimeProvider.System));
         services.TryAddSingleton(sp => new SecretVault(sp.GetRequiredService<GridDataProtection>()));
         return services;
     }

@@ -354,7 +354,7 @@ begin
 end
 $$;
 
--- As above; null: there is none, or its version is another one.
+-- As above; empty: the patterns stay, so that there is nothing to mark; null: there is none, or its version is another one.
 create function update_webhook(_tenant text, _id text, _version bigint, _channels text[], _definition bytea, _secrets bytea)
 returns text language plpgsql as $$
 declare
@@ -382,12 +382,13 @@ begin
 
     update webhooks w set version = _version, channels = _channels, definition = _definition, secrets = _secrets
     where w.tenant = _tenant and w.id = _id;
-    if _known.channels <> _channels then
-        delete from webhook_patterns p where p.tenant = _tenant and p.id = _id;
-        insert into webhook_patterns (tenant, pattern, id) select distinct _tenant, p.pattern, _id from unnest(_channels) p(pattern);
-        perform renew_webhook_tenant(_tenant);
+    if _known.channels = _channels then
+        return '';
     end if;
 
+    delete from webhook_patterns p where p.tenant = _tenant and p.id = _id;
+    insert into webhook_patterns (tenant, pattern, id) select distinct _tenant, p.pattern, _id from unnest(_channels) p(pattern);
+    perform renew_webhook_tenant(_tenant);
     return _seen;
 end
 $$;

@@ -37,10 +37,11 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     }
 
     /// <summary>
-    /// For how long at least a subscription's making goes on: an append that was committed before it began, and so is not marked, has
-    /// had that long to be answered. Default: 50 ms.
+    /// For how long at least the making of a subscription, or the change of its channels, goes on: an append that was committed before it
+    /// began is not marked, and has that long to be answered to its publisher. One that is answered later still, though it was stored
+    /// before, counts as older than the subscription. Default: 250 ms, many times what lies between a commit and its answer.
     /// </summary>
-    public TimeSpan AnswerTime { get; init; } = TimeSpan.FromMilliseconds(50);
+    public TimeSpan AnswerTime { get; init; } = TimeSpan.FromMilliseconds(250);
 
     /// <summary>Transactions that wrote progress so far.</summary>
     public long Writes => _writes.Transactions;
@@ -68,7 +69,7 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             P(webhook.Id.Tenant), P(webhook.Id.Id), P(webhook.Version), P(webhook.Channels.ToArray()),
             P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray()));
         if (seen is not string since) return false;
-        await CatchUpAsync(webhook, since, fromStart: false, cancellationToken);
+        if (since.Length > 0) await CatchUpAsync(webhook, since, fromStart: false, cancellationToken);
         return true;
     }
 
