@@ -74,6 +74,7 @@ try
         "webhooks-fair" => Fairness.Run,
         "webhooks-dead" => Crowd.Run,
         "webhooks-due" => DueQueries.Run,
+        "webhooks-publish" => PublishCost.Run,
         "failover" => Failover.Run,
         "lanes" => StoreLanes.Run,
         "day" => StoredDay.Run,

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Grid.Benchmarks.Net;
 using Grid.Benchmarks.Report;
 using Grid.Protocol;
 using Grid.Server.Hosting;
@@ -44,15 +43,15 @@ internal static class DueQueries
             await using var database = new PostgresDatabase(
                 new GridClusterOptions { Postgres = await server.CreateDatabaseAsync() }, NullLoggerFactory.Instance);
             await database.OpenAsync(CancellationToken.None);
-            await MeasureAsync("postgres", new PostgresWebhookStore(database), (ids, wakes) => FillAsync(database.Source, ids, wakes));
+            await MeasureAsync("postgres", new PostgresWebhookStore(database), ids => FillAsync(database.Source, ids));
         }
 
-        async Task MeasureAsync(string side, IWebhookStore store, Func<WebhookId[], bool, Task> fill)
+        async Task MeasureAsync(string side, IWebhookStore store, Func<WebhookId[], Task> fill)
         {
             var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
             WebhookId[] ids = [.. Enumerable.Range(0, count).Select(i => WebhookId.New($"t{i / PerTenant}"))];
             var watch = Stopwatch.StartNew();
-            await fill(ids, true);
+            await fill(ids);
             Console.WriteLine(FormattableString.Invariant($"{side}: {count} subscriptions stored in {watch.Elapsed.TotalSeconds:0.0} s"));
             int[] shards = [.. Enumerable.Range(0, WebhookId.Shards)];
             int[] third = [.. shards.Where(s => s % 3 == 0)];
@@ -93,7 +92,7 @@ internal static class DueQueries
     };
 
     /// <summary>By the database itself, which knows no faster way.</summary>
-    private static async Task FillAsync(NpgsqlDataSource source, WebhookId[] ids, bool marked)
+    private static async Task FillAsync(NpgsqlDataSource source, WebhookId[] ids)
     {
         var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
         var header = SnapshotRecord.ToBytes(Snapshot(now) with { Channels = [] });
@@ -136,7 +135,7 @@ internal static class DueQueries
 
         public RocksDbWebhookStore Store { get; }
 
-        public async Task FillAsync(WebhookId[] ids, bool marked)
+        public async Task FillAsync(WebhookId[] ids)
         {
             var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
             await Parallel.ForEachAsync(ids, new ParallelOptions { MaxDegreeOfParallelism = Writers }, async (id, stop) =>
