@@ -245,21 +245,29 @@ internal sealed class ParkJob(RocksDbMessageLog log, WebhookId webhook, IReadOnl
 internal sealed class FindDueJob(RocksDbMessageLog log, IReadOnlyCollection<int> shards, long nowMs, WebhookId? after, int limit)
     : StoreJob<IReadOnlyList<WebhookId>>
 {
+    private static readonly Comparer<WebhookId> LastFirst = Comparer<WebhookId>.Create(static (left, right) => Compare(right, left));
+
     /// <inheritdoc/>
     public override bool Synced => false;
 
     /// <inheritdoc/>
     public override bool Prepare(WriteGroup group)
     {
-        var wanted = shards.ToHashSet();
-        var due = new List<WebhookId>();
+        var wanted = new bool[WebhookId.Shards];
+        foreach (var shard in shards) wanted[shard] = true;
+
+        // The first ones, the last of them on top. Sorting all would hold up the writer for each page while very many are due.
+        var first = new PriorityQueue<WebhookId, WebhookId>(LastFirst);
         foreach (var webhook in log.Marks.All(group))
         {
-            if (wanted.Contains(webhook.Shard) && webhook.IsDue(nowMs) && (after is not { } a || Compare(webhook.Id, a) > 0)) due.Add(webhook.Id);
+            if (!wanted[webhook.Shard] || !webhook.IsDue(nowMs) || (after is { } a && Compare(webhook.Id, a) <= 0)) continue;
+            if (first.Count < limit) first.Enqueue(webhook.Id, webhook.Id);
+            else if (limit > 0 && Compare(webhook.Id, first.Peek()) < 0) first.EnqueueDequeue(webhook.Id, webhook.Id);
         }
 
-        due.Sort(Compare);
-        Result = due.Count > limit ? due[..limit] : due;
+        var due = new WebhookId[first.Count];
+        for (var i = due.Length - 1; i >= 0; i--) due[i] = first.Dequeue();
+        Result = due;
         return true;
     }
 
