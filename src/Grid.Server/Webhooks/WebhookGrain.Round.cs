@@ -20,6 +20,7 @@ internal sealed partial class WebhookGrain
     private bool _loading;
     private bool _running;
     private bool _again;
+    private bool _stepIsQueued;
 
     /// <summary>Whether anything but messages of <see cref="WebhookEvents.Channel"/> failed since the last success.</summary>
     private bool _othersFailed;
@@ -137,7 +138,25 @@ internal sealed partial class WebhookGrain
         if (_stopped) return;
         OnOutcome(machine, attempt, outcome);
         if (target == _target && target.Consent is { IsGiven: true } && !_document.HasConsent) _ = KeepConsentAsync(target);
-        OnStep();
+        StepSoon();
+    }
+
+    /// <summary>One round for all outcomes that were written together: it goes behind them in the activation's queue.</summary>
+    private void StepSoon()
+    {
+        if (_stepIsQueued) return;
+        _stepIsQueued = true;
+        Task.Factory.StartNew(
+            static state =>
+            {
+                var grain = (WebhookGrain)state!;
+                grain._stepIsQueued = false;
+                grain.OnStep();
+            },
+            this,
+            CancellationToken.None,
+            TaskCreationOptions.DenyChildAttach,
+            _scheduler);
     }
 
     private void OnOutcome(WebhookMachine machine, WebhookAttempt attempt, Outcome outcome)

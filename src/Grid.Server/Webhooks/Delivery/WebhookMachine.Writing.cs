@@ -31,7 +31,7 @@ internal sealed partial class WebhookMachine
 
         _loadedUnderWay.Clear();
         _loadedUnderWay.AddRange(_loaded.Values.Where(e => e.State == EntryState.Closed));
-        return new WebhookWrite(effects, snapshot);
+        return new WebhookWrite(effects, snapshot) { IsAwaited = force };
     }
 
     /// <summary>A write is over.</summary>

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
-using System.Net.Http.Headers;
 
 namespace Grid.Server.Webhooks.Network;
 
@@ -18,7 +17,7 @@ internal sealed class WebhookHttp : IDisposable
     /// <summary>The most bytes that are kept of a header's value.</summary>
     private const int MaxHeaderValue = 2048;
 
-    private static readonly ProductInfoHeaderValue Agent = new("Grid-Webhooks", typeof(WebhookHttp).Assembly.GetName().Version?.ToString(3));
+    private static readonly string Agent = $"Grid-Webhooks/{typeof(WebhookHttp).Assembly.GetName().Version?.ToString(3)}";
 
     private readonly WebhookNetworkOptions _options;
     private readonly Func<Uri, bool> _allows;
@@ -54,14 +53,14 @@ internal sealed class WebhookHttp : IDisposable
 
         var limit = request.TimeLimit ?? _options.RequestTimeout;
         using var expiry = new CancellationTokenSource(limit, _time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, expiry.Token);
+        using var link = cancellation.UnsafeRegister(static expiry => ((CancellationTokenSource)expiry!).Cancel(), expiry);
         using var message = Message(request);
         try
         {
-            using var response = await _invoker.SendAsync(message, stop.Token);
+            using var response = await _invoker.SendAsync(message, expiry.Token);
             answer.Status = (int)response.StatusCode;
             ReadHeaders(request, response, answer);
-            await answer.ReadBodyAsync(response.Content, _options, stop.Token);
+            await answer.ReadBodyAsync(response.Content, _options, expiry.Token);
             return Judge(answer);
         }
         catch (Exception) when (cancellation.IsCancellationRequested || _disposed)
@@ -127,7 +126,7 @@ internal sealed class WebhookHttp : IDisposable
         if (request.Body.Length > 0)
         {
             message.Content = new ReadOnlyMemoryContent(request.Body);
-            message.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(request.ContentType);
+            message.Content.Headers.TryAddWithoutValidation("Content-Type", request.ContentType);
         }
         else if (request.Method == HttpMethod.Post)
         {
@@ -141,7 +140,7 @@ internal sealed class WebhookHttp : IDisposable
             if (!message.Headers.NonValidated.Contains(name)) message.Headers.TryAddWithoutValidation(name, value);
         }
 
-        if (message.Headers.UserAgent.Count == 0) message.Headers.UserAgent.Add(Agent);
+        if (!message.Headers.NonValidated.Contains("User-Agent")) message.Headers.TryAddWithoutValidation("User-Agent", Agent);
         return message;
     }
 
@@ -151,7 +150,7 @@ internal sealed class WebhookHttp : IDisposable
         foreach (var name in request.AnswerHeaders)
         {
             if (First(response, name) is { } value)
-                answer.Headers[name] = AnswerText.Make(value, MaxHeaderValue);
+                answer.Add(name, AnswerText.Make(value, MaxHeaderValue));
         }
     }
 
@@ -178,6 +177,6 @@ internal sealed class WebhookHttp : IDisposable
         BodyClipped = answer.BodyClipped,
         BodyBytes = answer.BodyBytes,
         RetryAfter = answer.RetryAfter,
-        Headers = answer.Headers,
+        Headers = answer.Headers ?? WebhookResponse.NoHeaders,
     };
 }

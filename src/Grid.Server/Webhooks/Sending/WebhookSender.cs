@@ -27,6 +27,12 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
 {
     private const int MaxTests = 32;
     private static readonly TimeSpan OverdueInterval = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>
+    /// How long a request may keep its slot while slots are getting short. Endpoints that hang would else hold all of their tenant's when
+    /// they are met, until each counts as slow.
+    /// </summary>
+    private static readonly TimeSpan CrowdingLimit = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LastWrite = TimeSpan.FromSeconds(3);
 
     private readonly Lock _gate = new();
@@ -47,6 +53,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private readonly ILogger<WebhookSender> _logger;
     private TaskCompletionSource? _idle;
     private Task _ticking = Task.CompletedTask;
+    private readonly ITimer _crowding;
+    private bool _looksAtCrowding;
     private bool _stopping;
     private bool _disposed;
 
@@ -66,6 +74,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         (_fast, _slow) = (http, new WebhookHttp(network.Value, resolver, time));
         if (receiver is not null) (_receiver, _own) = (receiver, new WebhookHttp(network.Value, receiver, time));
         _attempts = new AttemptWriter(store, time, logger);
+        _crowding = time.CreateTimer(static sender => ((WebhookSender)sender!).LookAtCrowding(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Makes an attempt when its turn comes. Never throws.</summary>
@@ -151,6 +160,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         _slow.Dispose();
         _own?.Dispose();
         _attempts.Dispose();
+        _crowding.Dispose();
         _abort.Dispose();
         _stopTicking.Dispose();
         _tests.Dispose();
@@ -176,6 +186,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
                 {
                     turn.Item.StartedAt = _time.GetTimestamp();
                     _flights.Add(turn);
+                    WatchCrowding(turn);
                 }
             }
 
@@ -209,10 +220,11 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     {
         var (target, attempt) = (turn.Item.Target, turn.Item.Attempt);
         WebhookResponse? response = null;
+        WebhookMessage message = default;
         _metrics.Began();
         try
         {
-            var message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
+            message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
             response = await ExchangeAsync(target, message, attempt.Attempt, turn.IsSlow ? _slow : _fast);
         }
         catch (Exception e)
@@ -233,7 +245,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
         _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
         if (response is null) turn.Item.Told.TrySetResult(outcome);
-        else _attempts.Add(Row(target, attempt.Ref.ToId(), attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
+        else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
     }
 
     private async Task<WebhookResponse> ExchangeAsync(WebhookTarget target, WebhookMessage message, int number, WebhookHttp http)
@@ -317,6 +329,31 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         catch (OperationCanceledException)
         {
         }
+    }
+
+    private void WatchCrowding(TurnTaking<Job>.Turn turn)
+    {
+        if (_looksAtCrowding || !_turns.IsCrowding(turn)) return;
+        _looksAtCrowding = true;
+        _crowding.Change(CrowdingLimit, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>While slots are getting short: moves requests that take longer than most to the slow ones.</summary>
+    private void LookAtCrowding()
+    {
+        lock (_gate)
+        {
+            _looksAtCrowding = false;
+            var crowding = _flights.Where(_turns.IsCrowding).ToList();
+            foreach (var turn in crowding)
+            {
+                if (_time.GetElapsedTime(turn.Item.StartedAt) > CrowdingLimit) _turns.Overdue(turn);
+            }
+
+            foreach (var turn in crowding) WatchCrowding(turn);
+        }
+
+        Pump();
     }
 
     private sealed class Job(WebhookTarget target, WebhookAttempt attempt)

@@ -21,6 +21,9 @@ internal sealed class KnownWebhook(WebhookId id, IReadOnlyList<string> channels)
     /// <summary>See <see cref="WebhookWake.NotBefore"/>.</summary>
     public long NotBefore { get; set; }
 
+    /// <summary>When its progress was synced last, in Unix milliseconds.</summary>
+    public long SyncedAt { get; set; }
+
     /// <summary>When it has something to do though nothing happens.</summary>
     public long NextWake { get; set; } = WebhookWake.Never;
 

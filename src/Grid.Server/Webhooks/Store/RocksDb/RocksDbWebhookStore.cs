@@ -103,7 +103,7 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     public async ValueTask<bool> WriteAsync(
         WebhookId webhook, WebhookWrite write, long? nextWake, CancellationToken cancellationToken = default) =>
         await _store.Writer.RunAsync(
-            new WriteProgressJob(log, webhook, write.Snapshot, WebhookChanges.Of(write.Effects), nextWake), cancellationToken);
+            new WriteProgressJob(log, webhook, write, WebhookChanges.Of(write.Effects), nextWake), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<ParkedRow>> ReadParkedAsync(
