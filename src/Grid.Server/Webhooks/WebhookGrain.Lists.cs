@@ -21,7 +21,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
         var page = await logs.Durable.ReadAsync(ChannelOf(message.Channel), message.Offset - 1, 1);
         if (page.Head.Epoch != message.Epoch || page.Messages is not [var found, ..] || found.Offset != message.Offset) return false;
-        if (!_document.Settings().Events.Matches(found)) return false;
+        if (!_document.Settings(options.Value).Events.Matches(found)) return false;
         await SendAgainAsync([message]);
         return true;
     }
