@@ -1,6 +1,6 @@
 using Grid.Server.Hosting;
 using Grid.Server.Webhooks.Network;
-using Grid.UnitTests.Webhooks.Network;
+using Grid.Testing.Net;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
@@ -60,8 +60,8 @@ public sealed class OwnReceiverTests
     [Fact]
     public async Task Its_sender_reaches_this_process_and_nothing_else()
     {
-        await using var here = Receiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
-        await using var elsewhere = Receiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
+        await using var here = TcpReceiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
+        await using var elsewhere = TcpReceiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
         var receiver = At(null, $"http://localhost:{here.Port}");
         using var http = new WebhookHttp(new WebhookNetworkOptions { RequestTimeout = TimeSpan.FromMinutes(2) }, receiver, TimeProvider.System);
 
