@@ -11,7 +11,7 @@ public sealed class VisitorWebhookTests : IAsyncLifetime
 {
     private const string Secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     private const string Hooks = "/playground/v1/webhooks";
-    private readonly HttpClient _http = new();
+    private static readonly HttpClient Http = new();
     private HostProcess _host = null!;
     private string _visitor = null!;
 
@@ -21,11 +21,7 @@ public sealed class VisitorWebhookTests : IAsyncLifetime
         _visitor = (await SendAsync(HttpMethod.Post, "/playground/token", null, null)).Json.GetProperty("token").GetString()!;
     }
 
-    public async Task DisposeAsync()
-    {
-        _http.Dispose();
-        await _host.DisposeAsync();
-    }
+    public async Task DisposeAsync() => await _host.DisposeAsync();
 
     [Fact]
     public async Task A_visitor_s_webhooks_go_to_the_sample_receiver_and_nowhere_else()
@@ -42,7 +38,7 @@ public sealed class VisitorWebhookTests : IAsyncLifetime
         await RefusedAsync(400, HttpMethod.Post, Hooks, """{"channels":["hook:r"]}""", _visitor);
         await RefusedAsync(400, HttpMethod.Post, Hooks, $$"""{"url":"{{url}}","channels":["hook:*"]}""", _visitor);
         await RefusedAsync(400, HttpMethod.Post, Hooks, $$"""{"url":"{{url}}","channels":["board:r"]}""", _visitor);
-        await RefusedAsync(400, HttpMethod.Post, Hooks, $$"""{"url":"{{url}}","channels":["hook:r"],"headers":{"x":"y"}}""", _visitor);
+        await RefusedAsync(400, HttpMethod.Post, Hooks, $$"""{"url":"{{url}}","channels":["hook:r"],"headers":{"x":"y"} }""", _visitor);
 
         var made = (await SendAsync(HttpMethod.Post, Hooks, Webhook(url), _visitor)).Json;
         var one = $"{Hooks}/{made.GetProperty("id").GetString()}";
@@ -92,7 +88,7 @@ public sealed class VisitorWebhookTests : IAsyncLifetime
         forged.Headers.Add("webhook-id", "msg_1");
         forged.Headers.Add("webhook-timestamp", DateTimeOffset.UtcNow.ToUnixTimeSeconds().ToString(System.Globalization.CultureInfo.InvariantCulture));
         forged.Headers.Add("webhook-signature", "v1,AAAA");
-        Assert.Equal(HttpStatusCode.Unauthorized, (await _http.SendAsync(forged)).StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await Http.SendAsync(forged)).StatusCode);
         var state = (await SendAsync(HttpMethod.Get, "/playground/receiver/d1", null, _visitor)).Json;
         Assert.Equal((0, 1), (state.GetProperty("total").GetInt32(), state.GetProperty("refused").GetInt32()));
 
@@ -133,7 +129,7 @@ public sealed class VisitorWebhookTests : IAsyncLifetime
         using var request = new HttpRequestMessage(method, new Uri(_host.Address, path));
         if (credential is not null) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", credential);
         if (body is not null) request.Content = new StringContent(body, Encoding.UTF8, "application/json");
-        using var response = await _http.SendAsync(request);
+        using var response = await Http.SendAsync(request);
         var text = await response.Content.ReadAsStringAsync();
         return (response.StatusCode, text.StartsWith('{') ? JsonDocument.Parse(text).RootElement.Clone() : default);
     }

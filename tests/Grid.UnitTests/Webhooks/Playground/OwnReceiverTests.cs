@@ -60,8 +60,8 @@ public sealed class OwnReceiverTests
     [Fact]
     public async Task Its_sender_reaches_this_process_and_nothing_else()
     {
-        await using var here = Receiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
-        await using var elsewhere = Receiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
+        await using var here = Network.Receiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
+        await using var elsewhere = Network.Receiver.Answering("HTTP/1.1 204 No Content\r\n\r\n");
         var receiver = At(null, $"http://localhost:{here.Port}");
         using var http = new WebhookHttp(new WebhookNetworkOptions { RequestTimeout = TimeSpan.FromMinutes(2) }, receiver, TimeProvider.System);
 
