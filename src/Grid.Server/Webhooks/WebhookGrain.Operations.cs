@@ -252,14 +252,13 @@ internal sealed partial class WebhookGrain
     }
 
     /// <summary>Remembers a replay that ended.</summary>
-    private async Task KeepReplayAsync(WebhookEffect.ReplayEnded ended)
+    private async Task KeepReplayAsync(WebhookReplay ended)
     {
         try
         {
             using var change = await ChangeAsync();
             if (_stopped) return;
-            var last = WebhookViews.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
-            await StoreAsync(_stored with { Definition = (_document with { LastReplay = last }).ToBytes() });
+            await StoreAsync(_stored with { Definition = (_document with { LastReplay = ended }).ToBytes() });
         }
         catch (Exception e) when (Outage.Is(e))
         {

@@ -25,6 +25,9 @@ internal sealed partial class WebhookGrain
     /// <summary>Whether anything but messages of <see cref="WebhookEvents.Channel"/> failed since the last success.</summary>
     private bool _othersFailed;
     private bool _openedUntold;
+
+    /// <summary>The last replay that ended here, which may not be in the document yet.</summary>
+    private WebhookReplay? _endedReplay;
     private TaskCompletionSource? _step;
 
     private bool IsWriting => !_write.IsCompleted;
@@ -207,7 +210,11 @@ internal sealed partial class WebhookGrain
             (_storedWake, _wakeIsKnown, _wakeIsSuspect) = (wake, true, false);
             metrics.Stored(write.Effects);
             foreach (var effect in write.Effects) _untold.Remove(effect);
-            if (write.Effects.OfType<WebhookEffect.ReplayEnded>().LastOrDefault() is { } ended) _ = KeepReplayAsync(ended);
+            if (write.Effects.OfType<WebhookEffect.ReplayEnded>().LastOrDefault() is { } ended)
+            {
+                _endedReplay = WebhookViews.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+                _ = KeepReplayAsync(_endedReplay);
+            }
         }
 
         // On its own turn, when this write is known to be over.

@@ -182,7 +182,7 @@ public sealed class WebhookCrashTests(ITestOutputHelper output)
                         foreach (var one in answer.Json.EnumerateArray()) _acknowledged.Add((channel, one.GetProperty("offset").GetInt64()));
                     }
 
-                    await Task.Delay(10, CancellationToken.None);
+                    await Task.Delay(20, CancellationToken.None);
                 }
                 catch (Exception e) when (e is HttpRequestException or System.Net.Sockets.SocketException or OperationCanceledException)
                 {

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using Grid.Testing.Webhooks;
 
@@ -118,9 +117,13 @@ public sealed class WebhookFailureTests(WebhookHost host) : WebhookTest(host)
     {
         var channel = NewChannel();
         var hook = await CreateAsync(channel, more: "\"retry\":{\"schedule\":[0]}");
-        var until = DateTimeOffset.UtcNow.AddSeconds(2);
-        if (date) until = DateTimeOffset.Parse(until.AddSeconds(1).ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
-        Inbox.Answer = Answers.First(1, date ? Answers.RetryAt(status, until) : Answers.RetryAfter(status, 2));
+        DateTimeOffset until = default;
+        Inbox.Answer = Answers.First(1, x =>
+        {
+            until = DateTimeOffset.UtcNow.AddSeconds(date ? 3 : 2);
+            if (date) until = new DateTimeOffset(until.Ticks - (until.Ticks % TimeSpan.TicksPerSecond), TimeSpan.Zero);
+            return (date ? Answers.RetryAt(status, until) : Answers.RetryAfter(status, 2))(x);
+        });
         await PublishAsync(channel);
         var held = await hook.UntilAsync(w => w.GetProperty("circuit").GetString() == "held", "held");
         Assert.InRange((held.GetProperty("retryAt").GetDateTimeOffset() - until).TotalSeconds, -0.1, date ? 0.1 : 20);

@@ -39,18 +39,24 @@ public sealed class WebhookRefusalTests
             Assert.Equal(HttpStatusCode.Created, (await http.PostAsync("/v1/webhooks", $$"""{"url":"{{local}}","channels":["a"]}""")).Status);
         }
 
-        await using (var host = await HostProcess.RunAsync(dataDirectory: folder["data"]))
+        await using (var host = await HostProcess.RunAsync([new("Grid__Webhooks__MaxPerTenant", "3")], folder["data"]))
         {
             using var http = host.Http();
             foreach (var url in new[] { "http://127.0.0.1/", "https://127.0.0.1/", "https://localhost/", "https://10.0.0.1/", "https://[::1]/", "http://example.com/", "https://example.com:22/" })
                 AssertRefused(await http.PostAsync("/v1/webhooks", $$"""{"url":"{{url}}","channels":["a"]}"""));
             Assert.Equal(HttpStatusCode.Created, (await http.PostAsync("/v1/webhooks", """{"url":"https://example.com/hooks","channels":["a"]}""")).Status);
+
+            // That was the third, and there may be no fourth.
+            var fourth = await http.PostAsync("/v1/webhooks", """{"channels":["a"]}""");
+            Assert.Equal((HttpStatusCode.TooManyRequests, "quota_exceeded"), (fourth.Status, fourth.Json.GetProperty("code").GetString()));
         }
 
         // A range opens the address; what was refused meanwhile waits for it.
         closed[0] = new("Grid__Webhooks__AllowedNetworks__0", "127.0.0.0/8");
         await using (var host = await HostProcess.RunAsync(closed, folder["data"])) await receiver.Inbox.DeliveredAsync(2);
-        Assert.Equal(2, receiver.Inbox.Count);
+
+        // Twice may be what the end of the first host left unwritten.
+        Assert.Equal(2, receiver.Inbox.Distinct);
     }
 
     private static async Task AttemptAsync(GridHttp http, string id, string error)
