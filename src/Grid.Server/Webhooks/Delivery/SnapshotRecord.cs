@@ -89,6 +89,7 @@ internal static class SnapshotRecord
         writer.Byte((byte)snapshot.Reason);
         writer.Number(snapshot.Window);
         writer.Number(snapshot.HeldUntil);
+        writer.Number(snapshot.HeldSince);
         writer.Number(snapshot.Circuit.OpenedAt);
         writer.Number(snapshot.Circuit.ProbeAt);
         writer.Number(snapshot.Circuit.BackoffMs);
@@ -120,6 +121,7 @@ internal static class SnapshotRecord
             Reason = Known((DisabledReason)reader.Byte()),
             Window = Int(reader.Number()),
             HeldUntil = reader.Number(),
+            HeldSince = reader.Number(),
             Circuit = new CircuitRecord(reader.Number(), reader.Number(), reader.Number()),
             StoredDue = reader.Number(),
             Replay = reader.Byte() == 0 ? null : ReadReplay(ref reader),

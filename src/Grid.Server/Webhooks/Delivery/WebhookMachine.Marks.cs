@@ -98,7 +98,7 @@ internal sealed partial class WebhookMachine
     /// <summary>The endpoint is another one: what is known of the former one's health does not count.</summary>
     public void OnEndpointChanged(long nowMs)
     {
-        (_heldUntil, _faultUntil, _faultMs, _failingTold, _probe) = (0, 0, 0, false, null);
+        (_heldUntil, _heldSince, _faultUntil, _faultMs, _failingTold, _probe) = (0, 0, 0, 0, false, null);
         _circuit.Close();
         _window.SlowStart();
         _writes.Changed(nowMs);

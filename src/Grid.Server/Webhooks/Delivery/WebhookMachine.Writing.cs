@@ -73,6 +73,7 @@ internal sealed partial class WebhookMachine
             Reason = Reason,
             Window = _window.Size,
             HeldUntil = _heldUntil,
+            HeldSince = _heldSince,
             Circuit = _circuit.Record,
             StoredDue = stored,
             Replay = _replay?.Record,
@@ -92,7 +93,7 @@ internal sealed partial class WebhookMachine
     private void Restore(WebhookSnapshot snapshot, long nowMs, bool looks)
     {
         (Status, Reason) = (snapshot.Status, snapshot.Reason);
-        (_heldUntil, _storedDue) = (snapshot.HeldUntil, snapshot.StoredDue);
+        (_heldUntil, _heldSince, _storedDue) = (snapshot.HeldUntil, snapshot.HeldSince, snapshot.StoredDue);
         _circuit.Restore(snapshot.Circuit);
         if (snapshot.Window > 0) _window.Restore(snapshot.Window);
         if (snapshot.Replay is { } replay) _replay = new ReplayJob(replay, nowMs);

@@ -40,6 +40,7 @@ internal sealed partial class WebhookMachine
     private DeliverySettings _settings;
     private long _lastNumber;
     private long _heldUntil;
+    private long _heldSince;
     private long _faultMs;
     private bool _failingTold;
 

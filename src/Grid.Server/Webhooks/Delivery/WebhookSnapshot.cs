@@ -33,6 +33,9 @@ internal sealed record WebhookSnapshot
     /// <summary>Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not.</summary>
     public long HeldUntil { get; init; }
 
+    /// <summary>Since when it asks for that, without a success between, in Unix milliseconds; 0: it does not.</summary>
+    public long HeldSince { get; init; }
+
     /// <summary>The circuit.</summary>
     public CircuitRecord Circuit { get; init; }
 
