@@ -17,7 +17,7 @@ internal static class PostgresCall
     /// <summary>A parameter.</summary>
     public static NpgsqlParameter<T> P<T>(T value) => new() { TypedValue = value };
 
-    /// <summary>Calls a function that writes, and tells of success only when a synchronous standby has it too. Null: it answered null.</summary>
+    /// <summary>Calls a function that writes, and tells of success only when a synchronous standby has it too. Null: it answered null, or nothing.</summary>
     public static async Task<object?> WriteAsync(
         NpgsqlDataSource source, string sql, CancellationToken cancellationToken, params NpgsqlParameter[] parameters)
     {
@@ -27,13 +27,15 @@ internal static class PostgresCall
         object? result = null;
         await using (var rows = await command.ExecuteReaderAsync(cancellationToken))
         {
-            if (await rows.ReadAsync(cancellationToken) && !await rows.IsDBNullAsync(0, cancellationToken)) result = rows.GetValue(0);
+            // What is void reads as an empty text.
+            if (await rows.ReadAsync(cancellationToken) && rows.GetDataTypeName(0) != "void" && !await rows.IsDBNullAsync(0, cancellationToken))
+                result = rows.GetValue(0);
 
             // The commit comes after the last row.
             await rows.NextResultAsync(cancellationToken);
         }
 
         watch.Verify();
-        return result is "" ? null : result;
+        return result;
     }
 }
