@@ -32,8 +32,8 @@ public sealed class SharedCluster : IAsyncLifetime
     }
 }
 
-/// <summary>The tests that share a cluster.</summary>
-[CollectionDefinition(Name)]
+/// <summary>The tests that share a cluster, while no other test runs.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class SharedClusterTests : ICollectionFixture<SharedCluster>
 {
     public const string Name = "shared cluster";
