@@ -25,8 +25,11 @@ public interface IWebhookGrain : IGrainWithStringKey
     /// Replaces the definition; cursors stay. New channels begin with now. A header whose value is what reads show in place of the real one
     /// keeps the value that is stored: who changes something has read the definition, and knows no other.
     /// </summary>
+    /// <param name="definition">The new one.</param>
+    /// <param name="version">What <see cref="WebhookDescription.Version"/> must be still; null: whatever it is.</param>
+    /// <returns>Null, and nothing is changed, if there is no such subscription or it has another version.</returns>
     [Alias("Update")]
-    Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition);
+    Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition, long? version = null);
 
     /// <summary>Removes the subscription and all that is stored of it. Requests on their way are not called back.</summary>
     [Alias("Delete")]
@@ -179,7 +182,7 @@ public sealed record WebhookDescription
     /// <summary>Why it is disabled: <c>request</c>, <c>gone</c> (410) or <c>noSuccess</c> (5 days); null: it is not.</summary>
     [Id(4)] public string? Reason { get; init; }
 
-    /// <summary>By channel: everything up to there is settled.</summary>
+    /// <summary>By channel: everything up to there is settled. Of channels in which nothing waits, only the last ones are known.</summary>
     [Id(5)] public required Dictionary<string, Position> Cursors { get; init; }
 
     /// <summary>Messages that are not settled; those that the events filter will not want are among them.</summary>
@@ -208,6 +211,9 @@ public sealed record WebhookDescription
 
     /// <summary>What retention took before it was delivered, newest first; the last 20.</summary>
     [Id(14)] public WebhookTruncation[] Truncated { get; init; } = [];
+
+    /// <summary>Rises with every change of what is stored of it: tells whether <see cref="Definition"/> is still what it was.</summary>
+    [Id(15)] public long Version { get; init; }
 }
 
 /// <summary>Messages that will never be delivered.</summary>

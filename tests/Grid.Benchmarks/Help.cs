@@ -19,6 +19,12 @@ internal static class Help
         resume    Kill -9, restart, all sessions resume.  --sessions 10000 --per-channel 10 --at-once 500
         history   Reads of the past, by HTTP and socket.  --channels 50 --messages 10000 --page 100 --readers 50
         slow      What silent consumers cost the others.  --subscribers 1000 --slow 20 --window 64
+        webhooks  Deliveries beside a bare HttpClient loop, publish to arrival.   --concurrency 1,16,64,256 --messages 20000 --rate 500
+                  --size 128 [--mode ordered] [--unsigned]: the bare loop signs nothing. --hosts A=F,B=G
+        webhooks-fair     What bad endpoints cost the others.      --endpoints 1000 --bad 20 --rate 1000: per cent, all together a second
+        webhooks-dead     What dead ones with a backlog cost.      --subscriptions 1,100000 [--probes]: one an hour for each
+        webhooks-due      The sweep's look for due ones, in both stores.          --subscriptions 100000
+        webhooks-publish  A publish whose tenant has many.         --subscriptions 10000
         failover  A cluster loses a silo under load.      --silos 3 --channels 300 --rate 1500 --probe 00:00:00.500,00:00:01
                   [--stop 8]: the silo is stopped for 8 s instead of killed; --calm 60 --burn 4: first, 60 s in which four busy
                   threads take the processors away, and silos declared dead are counted; [--no-kill]: only that.

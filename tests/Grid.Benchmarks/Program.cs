@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using BenchmarkDotNet.Running;
 using Grid.Benchmarks;
 using Grid.Benchmarks.Loads;
+using Grid.Benchmarks.Loads.Webhooks;
 using Grid.Benchmarks.Micro;
 using Grid.Benchmarks.Net;
 using Grid.Benchmarks.Report;
@@ -22,6 +23,18 @@ if (args is [] or ["--help" or "-h" or "help", ..] || args.Contains("--help"))
 if (args[0] == "micro")
 {
     BenchmarkSwitcher.FromAssembly(typeof(MicroConfig).Assembly).Run(args.Length > 1 ? args[1..] : ["--filter", "*"], new MicroConfig());
+    return 0;
+}
+
+if (args[0] == HookReceiver.Verb)
+{
+    HookReceiver.Run(args);
+    return 0;
+}
+
+if (args[0] == BareSender.Verb)
+{
+    BareSender.Run(args);
     return 0;
 }
 
@@ -57,6 +70,11 @@ try
         "publish" => Publishing.Run,
         "resume" => Resuming.Run,
         "slow" => SlowConsumers.Run,
+        "webhooks" => Deliveries.Run,
+        "webhooks-fair" => Fairness.Run,
+        "webhooks-dead" => Crowd.Run,
+        "webhooks-due" => DueQueries.Run,
+        "webhooks-publish" => PublishCost.Run,
         "failover" => Failover.Run,
         "lanes" => StoreLanes.Run,
         "day" => StoredDay.Run,
@@ -73,7 +91,7 @@ try
     }
 
     Console.WriteLine(Machine.Describe());
-    if (options.Has("hosts") && args[0] is not ("fanout" or "rooms" or "publish" or "idle" or "history" or "short"))
+    if (options.Has("hosts") && args[0] is not ("fanout" or "rooms" or "publish" or "idle" or "history" or "webhooks" or "webhooks-fair" or "short"))
         throw new BenchmarkException($"--hosts: {args[0]} compares no builds.");
     if (GridBuild.Of(options) is [{ Name: { } first }, .., { Name: { } last }]) (summary.Against, summary.Subject) = (first, last);
     verb(options, summary);

@@ -5,6 +5,7 @@ using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
@@ -51,8 +52,12 @@ internal static class GridApi
         services.TryAddSingleton<NamespacePolicies>();
         services.TryAddSingleton<IReadiness, Readiness>();
         services.TryAddSingleton(s => new WebhookRules(s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>()));
+        services.TryAddSingleton(s => new OwnReceiver(s.GetRequiredService<IOptions<GridOptions>>(), s.GetService<IServer>()));
+        services.TryAddSingleton(s => new PlaygroundWebhookRules(
+            s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>(), s.GetRequiredService<OwnReceiver>()));
         services.TryAddSingleton(s => new WebhookAccess(
-            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<WebhookRules>()));
+            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<WebhookRules>(),
+            s.GetRequiredService<PlaygroundWebhookRules>()));
         services.TryAddEnumerable(ServiceDescriptor.Transient<IStartupFilter, StatusProblems>());
 
         services.AddAuthentication()
@@ -85,6 +90,7 @@ internal static class GridApi
         v1.MapWebhooks();
 
         endpoints.MapPlayground();
+        endpoints.MapPlaygroundWebhooks();
         endpoints.MapGridHealth();
         endpoints.MapOpenApi().AllowAnonymous();
         endpoints.MapScalarApiReference("/docs", ConfigurePage).AllowAnonymous();

@@ -71,6 +71,7 @@ internal sealed partial class ChannelGrain(
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         _stopped = true;
+        logs.Notices.Gone(_channel);
         return Task.CompletedTask;
     }
 
@@ -220,7 +221,14 @@ internal sealed partial class ChannelGrain(
                     return;
                 }
 
-                if (result.Woken is { Count: > 0 } woken) WebhookWaker.Wake(GrainFactory, _channel.Tenant, woken);
+                if (result.Woken is { Count: > 0 } woken)
+                {
+                    // Before they are woken: they listen from the moment when they know of their mark.
+                    logs.Notices.Here(_channel);
+                    WebhookWaker.Wake(GrainFactory, _channel.Tenant, woken);
+                }
+
+                logs.Notices.Appended(_channel, result.Head);
                 if (stored.Count == 0) continue;
                 if (_feeds.Count > 0) _recent.Add(CollectionsMarshal.AsSpan(stored));
                 else _recent.Clear();

@@ -12,6 +12,9 @@ internal sealed class MessageLogs(IMessageLog durable, IMessageLog ephemeral, Na
     /// <summary>In the memory of this silo.</summary>
     public IMessageLog Ephemeral { get; } = ephemeral;
 
+    /// <summary>Who on this silo is told of appends.</summary>
+    public AppendNotices Notices { get; } = new();
+
     /// <summary>Whether a channel is durable.</summary>
     public bool IsDurable(ChannelId channel) => policies.For(channel.Name).Durability == Durability.Durable;
 

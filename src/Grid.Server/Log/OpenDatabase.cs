@@ -130,7 +130,7 @@ internal sealed partial class OpenDatabase
             { StateName, tuning.Small() },
             { SessionsName, tuning.Small() },
             { WebhooksName, tuning.Webhooks() },
-            { AttemptsName, tuning.Expiry() },
+            { AttemptsName, tuning.Attempts() },
         };
         return new OpenDatabase(path, RocksDb.Open(RocksDbTuning.Database(), path, families));
     }

@@ -66,7 +66,8 @@ internal sealed record WebhookDocument
         Definition with { Channels = [.. channels], Headers = new Dictionary<string, string>(CustomHeaders.Redact(headers)) };
 
     /// <summary>How it is delivered.</summary>
-    public DeliverySettings Settings()
+    /// <param name="options">What holds for all subscriptions; null for the defaults.</param>
+    public DeliverySettings Settings(WebhookOptions? options = null)
     {
         var perSecond = Definition.PerSecond;
         if (HasConsent && ConsentedPerMinute / 60.0 is { } consented) perSecond = Math.Min(perSecond ?? consented, consented);
@@ -83,6 +84,7 @@ internal sealed record WebhookDocument
             Events = EventFilter.Of(Definition.Events),
             Schedule = schedule ?? RetrySchedule.Default,
             PerSecond = perSecond,
+            Circuit = options is null ? CircuitSettings.Default : CircuitSettings.Default with { FirstProbeMs = (long)options.FirstProbe.TotalMilliseconds },
 
             // Whoever polls says how much it can take.
             Limits = IsPull

@@ -21,7 +21,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
         var page = await logs.Durable.ReadAsync(ChannelOf(message.Channel), message.Offset - 1, 1);
         if (page.Head.Epoch != message.Epoch || page.Messages is not [var found, ..] || found.Offset != message.Offset) return false;
-        if (!_document.Settings().Events.Matches(found)) return false;
+        if (!_document.Settings(options.Value).Events.Matches(found)) return false;
         await SendAgainAsync([message]);
         return true;
     }
@@ -47,6 +47,9 @@ internal sealed partial class WebhookGrain
     public async Task<WebhookDeadLetter[]?> ListDeadLettersAsync(string? after, int limit)
     {
         if (!await ExistsAsync()) return null;
+
+        // What is settled by now counts as listed: its write may be due only in a moment.
+        if (_machine!.PendingEffects.Any(static e => e is WebhookEffect.DeadLetter)) await FlushAsync(_machine);
         var rows = await store.ListDeadLettersAsync(_id, WebhookViews.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
         return [.. rows.Select(WebhookViews.Describe)];
     }
@@ -105,6 +108,7 @@ internal sealed partial class WebhookGrain
         if (_machine!.Replay is { } running && running.Id == id) return WebhookViews.Describe(id, running.Progress, "running");
         if (_machine.PendingEffects.OfType<WebhookEffect.ReplayEnded>().FirstOrDefault(e => e.Id == id) is { } ended)
             return WebhookViews.Describe(id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+        if (_endedReplay?.Id == id) return _endedReplay;
         return _document.LastReplay is { } last && last.Id == id ? last : null;
     }
 
@@ -138,6 +142,7 @@ internal sealed partial class WebhookGrain
         {
             Id = _id.Id,
             Definition = _document.Shown(_stored.Channels, _headers),
+            Version = _stored.Version,
             CreatedAt = _document.CreatedAt,
             Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },
             Reason = WebhookEvents.ReasonOf(machine.Reason),

@@ -1,4 +1,7 @@
+using Grid.Abstractions;
+using Grid.Protocol;
 using Grid.Server.Hosting;
+using Grid.Server.Log;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Store;
 using Microsoft.Extensions.Logging;
@@ -13,7 +16,7 @@ internal sealed partial class WebhookGrain
     private const int MaxLooks = 64;
 
     /// <summary>Channels that have a mark in the store, as far as is known.</summary>
-    private readonly HashSet<string> _marked = new(StringComparer.Ordinal);
+    private MarkedChannels _marked = null!;
 
     /// <summary>The same, of channels that are not subscribed to any more.</summary>
     private readonly HashSet<string> _foreign = new(StringComparer.Ordinal);
@@ -21,6 +24,9 @@ internal sealed partial class WebhookGrain
     /// <summary>Marked channels that are looked at again: after how many milliseconds, and when.</summary>
     private readonly Dictionary<string, long> _lookPauses = new(StringComparer.Ordinal);
     private readonly PriorityQueue<string, long> _looks = new();
+
+    /// <summary>What was heard of appends; guards itself, since it is noted on others' threads.</summary>
+    private readonly Dictionary<string, Position> _heard = new(StringComparer.Ordinal);
 
     private Task? _readingMarks;
     private bool _marksAgain;
@@ -31,6 +37,30 @@ internal sealed partial class WebhookGrain
     /// <summary>Woken without anything known to do: the stored time may be one that has passed.</summary>
     private bool _wakeIsSuspect;
     private long _idleSince;
+
+    /// <inheritdoc/>
+    void IAppendListener.OnAppended(ChannelId channel, Position head)
+    {
+        lock (_heard)
+        {
+            var isFirst = _heard.Count == 0;
+            _heard[channel.Name] = head;
+            if (!isFirst) return;
+        }
+
+        Task.Factory.StartNew(static grain => ((WebhookGrain)grain!).TakeHeard(), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler);
+    }
+
+    private void TakeHeard()
+    {
+        lock (_heard)
+        {
+            foreach (var (channel, head) in _heard) _machine?.Notice(channel, head);
+            _heard.Clear();
+        }
+
+        Run();
+    }
 
     private void NoteMarks(IReadOnlyList<WebhookMark> marks)
     {
@@ -84,6 +114,7 @@ internal sealed partial class WebhookGrain
         foreach (var channel in _marked)
         {
             if (machine.ReachedEnd(channel, leaving) is { } position) (settled ??= []).Add(new WebhookMark(channel, position));
+            else if (leaving) machine.StayBehind(channel, NowMs);
         }
 
         return settled;
@@ -98,6 +129,12 @@ internal sealed partial class WebhookGrain
         try
         {
             var cleared = await store.ClearMarksAsync(_id, settled);
+            for (var i = 0; i < cleared.Length; i++)
+            {
+                // Unless it was marked again meanwhile.
+                if (cleared[i] && !_marked.Contains(settled[i].Channel)) machine.Unmarked(settled[i].Channel, NowMs);
+            }
+
             var behind = settled.Where((_, i) => !cleared[i]).ToList();
             foreach (var mark in behind) _marked.Add(mark.Channel);
             if (behind.Count > 0)
@@ -156,13 +193,14 @@ internal sealed partial class WebhookGrain
     }
 
     /// <summary>
-    /// A channel that has a mark wakes nobody: what is published before the mark is cleared is found by looking again, soon after something
-    /// was found and ever later while nothing is. Only a few channels at once; the others are looked at when their marks are to be cleared.
+    /// A channel that has a mark wakes nobody: what is published before the mark is cleared is heard of (<see cref="MarkedChannels"/>), or, if
+    /// its grain is on another silo, found by looking again, soon after something was found and ever later while nothing is. Only a few
+    /// channels at once; the others are looked at when their marks are to be cleared.
     /// </summary>
     private void OnLooked(WebhookMachine machine, string channel, bool found)
     {
         var known = _lookPauses.TryGetValue(channel, out var pause);
-        if (!_marked.Contains(channel) || (!known && _lookPauses.Count >= MaxLooks)) return;
+        if (!_marked.Contains(channel) || _marked.Hears(channel) || (!known && _lookPauses.Count >= MaxLooks)) return;
         if (!found && pause >= MaxLookMs && machine.InFlight == 0 && !machine.HasUnwritten) return;
         _lookPauses[channel] = found || !known ? MinLookMs : Math.Min(2 * pause, MaxLookMs);
         if (!known) _looks.Enqueue(channel, NowMs + MinLookMs);
@@ -173,7 +211,8 @@ internal sealed partial class WebhookGrain
         while (_looks.TryPeek(out var channel, out var at) && at <= now)
         {
             _looks.Dequeue();
-            if (!_marked.Contains(channel) || machine.Status != WebhookStatus.Active || (machine.InFlight == 0 && !machine.HasUnwritten && _lookPauses[channel] >= MaxLookMs))
+            if (!_marked.Contains(channel) || _marked.Hears(channel) || machine.Status != WebhookStatus.Active
+                || (machine.InFlight == 0 && !machine.HasUnwritten && _lookPauses[channel] >= MaxLookMs))
             {
                 _lookPauses.Remove(channel);
                 continue;
@@ -210,7 +249,7 @@ internal sealed partial class WebhookGrain
             if (now >= leave)
             {
                 if (!IsPull && ClearableMarks(machine, leaving: true) is { } settled && _idleSince < now) _ = ClearAsync(machine, settled);
-                else Leave();
+                else if (!machine.HasUnwritten) Leave();
             }
 
             due = Math.Min(due, Math.Max(leave, now + 1_000));

@@ -43,10 +43,10 @@ internal sealed partial class WebhookGrain
 
     public async Task<WebhookDescription?> GetAsync() => await ExistsAsync() ? await DescribeAsync(_machine!) : null;
 
-    public async Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition)
+    public async Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition, long? version = null)
     {
         using var change = await ChangeAsync();
-        if (!await ExistsAsync()) return null;
+        if (!await ExistsAsync() || (version is not null && version != _stored.Version)) return null;
         var machine = _machine!;
 
         // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
@@ -64,7 +64,7 @@ internal sealed partial class WebhookGrain
             Secrets = _signing is null ? _stored.Secrets : _secrets.Protect(WebhookSecrets.Adapt(_signing, definition)),
         };
         if (!await StoreAsync(next)) return null;
-        machine.Apply(_document.Settings(), NowMs);
+        machine.Apply(_document.Settings(options.Value), NowMs);
         foreach (var channel in known.Where(c => !Matches(c)))
         {
             machine.Remove(channel);
@@ -241,7 +241,7 @@ internal sealed partial class WebhookGrain
             if (_stopped || target != _target || _document.HasConsent) return;
             var agreed = _document with { ConsentedUrl = _document.Definition.Url, ConsentedPerMinute = target.Consent!.PerMinute };
             if (!await StoreAsync(_stored with { Definition = agreed.ToBytes() })) return;
-            _machine!.Apply(_document.Settings(), NowMs);
+            _machine!.Apply(_document.Settings(options.Value), NowMs);
             Run();
         }
         catch (Exception e) when (Outage.Is(e))
@@ -252,14 +252,13 @@ internal sealed partial class WebhookGrain
     }
 
     /// <summary>Remembers a replay that ended.</summary>
-    private async Task KeepReplayAsync(WebhookEffect.ReplayEnded ended)
+    private async Task KeepReplayAsync(WebhookReplay ended)
     {
         try
         {
             using var change = await ChangeAsync();
             if (_stopped) return;
-            var last = WebhookViews.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
-            await StoreAsync(_stored with { Definition = (_document with { LastReplay = last }).ToBytes() });
+            await StoreAsync(_stored with { Definition = (_document with { LastReplay = ended }).ToBytes() });
         }
         catch (Exception e) when (Outage.Is(e))
         {

@@ -20,10 +20,14 @@ internal sealed partial class WebhookGrain
     private bool _loading;
     private bool _running;
     private bool _again;
+    private bool _stepIsQueued;
 
     /// <summary>Whether anything but messages of <see cref="WebhookEvents.Channel"/> failed since the last success.</summary>
     private bool _othersFailed;
     private bool _openedUntold;
+
+    /// <summary>The last replay that ended here, which may not be in the document yet.</summary>
+    private WebhookReplay? _endedReplay;
     private TaskCompletionSource? _step;
 
     private bool IsWriting => !_write.IsCompleted;
@@ -137,7 +141,25 @@ internal sealed partial class WebhookGrain
         if (_stopped) return;
         OnOutcome(machine, attempt, outcome);
         if (target == _target && target.Consent is { IsGiven: true } && !_document.HasConsent) _ = KeepConsentAsync(target);
-        OnStep();
+        StepSoon();
+    }
+
+    /// <summary>One round for all outcomes that were written together: it goes behind them in the activation's queue.</summary>
+    private void StepSoon()
+    {
+        if (_stepIsQueued) return;
+        _stepIsQueued = true;
+        Task.Factory.StartNew(
+            static state =>
+            {
+                var grain = (WebhookGrain)state!;
+                grain._stepIsQueued = false;
+                grain.OnStep();
+            },
+            this,
+            CancellationToken.None,
+            TaskCreationOptions.DenyChildAttach,
+            _scheduler);
     }
 
     private void OnOutcome(WebhookMachine machine, WebhookAttempt attempt, Outcome outcome)
@@ -188,7 +210,11 @@ internal sealed partial class WebhookGrain
             (_storedWake, _wakeIsKnown, _wakeIsSuspect) = (wake, true, false);
             metrics.Stored(write.Effects);
             foreach (var effect in write.Effects) _untold.Remove(effect);
-            if (write.Effects.OfType<WebhookEffect.ReplayEnded>().LastOrDefault() is { } ended) _ = KeepReplayAsync(ended);
+            if (write.Effects.OfType<WebhookEffect.ReplayEnded>().LastOrDefault() is { } ended)
+            {
+                _endedReplay = WebhookViews.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+                _ = KeepReplayAsync(_endedReplay);
+            }
         }
 
         // On its own turn, when this write is known to be over.

@@ -42,7 +42,7 @@ internal sealed partial class WebhookGrain(
     WebhookMetrics metrics,
     IOptions<WebhookOptions> options,
     TimeProvider time,
-    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain
+    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain, IAppendListener
 {
     /// <summary>What is due later than this does not keep the activation: the sweep wakes it.</summary>
     private const long SoonMs = 60_000;
@@ -80,6 +80,7 @@ internal sealed partial class WebhookGrain(
         _id = WebhookId.Parse(this.GetPrimaryKeyString());
         _secrets = new WebhookSecrets(vault, _id);
         _scheduler = TaskScheduler.Current;
+        _marked = new MarkedChannels(logs.Notices, _id.Tenant, this);
 
         // Set anew after almost everything that happens, which this kind of timer does without an allocation.
         _timer = time.CreateTimer(static grain => ((WebhookGrain)grain!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -93,6 +94,7 @@ internal sealed partial class WebhookGrain(
         if (_timer is not null) await _timer.DisposeAsync();
         if (_machine is not null && !_stopped) await EndAsync(cancellationToken);
         _stopped = true;
+        _marked.Clear();
     }
 
     public async Task WakeAsync()
@@ -159,12 +161,18 @@ internal sealed partial class WebhookGrain(
         }
 
         var now = NowMs;
-        var machine = new WebhookMachine(_document.Settings(), snapshot, Random.Shared, now);
+        // Whoever polls leaves no marks on what was not asked for.
+        var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull);
 
         // Somebody may have put rows there that the snapshot knows nothing of.
         if (parked is [var first, ..] && !(snapshot?.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
         _machine = machine;
         NoteMarks(marks);
+        if (!IsPull)
+        {
+            foreach (var channel in machine.Channels.Where(c => !_marked.Contains(c)).ToList()) machine.Unmarked(channel, now);
+        }
+
         if (_former.Count > 0 || _foreign.Count > 0) LogFormer(_id, _former.Count);
     }
 

@@ -58,6 +58,12 @@ public sealed class WebhookOptions
     /// <summary>How long a subscription without anything to do stays in memory. Default: 15 s.</summary>
     public TimeSpan IdleAfter { get; set; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>
+    /// How long after an endpoint was taken for dead it is tried again; the time doubles with each try that fails, up to 1 h. Default:
+    /// 30 s. Shorter finds sooner that it works again, and troubles one that does not more often.
+    /// </summary>
+    public TimeSpan FirstProbe { get; set; } = TimeSpan.FromSeconds(30);
+
     /// <summary>The most messages per second of a replay that names no rate. Default: 100.</summary>
     public double ReplayPerSecond { get; set; } = 100;
 
@@ -99,6 +105,7 @@ internal sealed class WebhookOptionsValidator : IValidateOptions<WebhookOptions>
         Range("SweepInterval", options.SweepInterval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(10));
         Range("AttemptRetention", options.AttemptRetention, TimeSpan.FromHours(1), TimeSpan.FromDays(3650));
         Range("IdleAfter", options.IdleAfter, TimeSpan.Zero, TimeSpan.FromHours(1));
+        Range("FirstProbe", options.FirstProbe, TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1));
         Range("ReplayPerSecond", options.ReplayPerSecond, 0.01, 1_000_000);
         if (options.PublicUrl is { } url)
         {

@@ -23,6 +23,7 @@ internal static unsafe partial class Libc
     public const int SolSocket = 1;
     public const int SoReceiveBuffer = 8;
     public const int SoLinger = 13;
+    public const int SoReuseAddress = 2;
     public const int IpProtoTcp = 6;
     public const int TcpNoDelay = 1;
 
@@ -32,7 +33,7 @@ internal static unsafe partial class Libc
     private const int MsgNoSignal = 0x4000;
     private const int SetFlags = 4;
     private const int NonBlocking = 0x800;
-
+    private const int Backlog = 4096;
 
     [StructLayout(LayoutKind.Sequential)]
     public struct Timespec
@@ -71,6 +72,32 @@ internal static unsafe partial class Libc
         }
     }
 
+    /// <summary>A non-blocking socket that accepts connections to a port at every address of the loopback.</summary>
+    public static int Listen(int port)
+    {
+        var fd = Check(socket(AfInet, SockStream | SockCloExec | NonBlocking, 0));
+        var on = 1;
+        Check(setsockopt(fd, SolSocket, SoReuseAddress, &on, sizeof(int)));
+        var own = stackalloc byte[16];
+        new Span<byte>(own, 16).Clear();
+        own[0] = AfInet;
+        own[2] = (byte)(port >> 8);
+        own[3] = (byte)port;
+        Check(bind(fd, own, 16));
+        Check(listen(fd, Backlog));
+        return fd;
+    }
+
+    /// <summary>The next connection, non-blocking; below zero when there is none.</summary>
+    public static int Accept(int listener)
+    {
+        var fd = accept4(listener, null, null, SockCloExec | NonBlocking);
+        if (fd < 0) return fd;
+        var on = 1;
+        Check(setsockopt(fd, IpProtoTcp, TcpNoDelay, &on, sizeof(int)));
+        return fd;
+    }
+
     public static int Receive(int fd, Span<byte> into)
     {
         fixed (byte* p = into) return (int)recv(fd, p, (nuint)into.Length, 0);
@@ -106,6 +133,15 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int connect(int fd, byte* address, int length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int bind(int fd, byte* address, int length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int listen(int fd, int backlog);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int accept4(int fd, byte* address, int* length, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int setsockopt(int fd, int level, int name, void* value, int length);

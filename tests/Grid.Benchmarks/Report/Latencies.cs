@@ -16,10 +16,11 @@ internal sealed class Latencies
     /// <summary>Records the time since a tick of the stopwatch.</summary>
     public void Record(long sentTicks, long nowTicks)
     {
-        if (sentTicks <= 0) return;
-        var nanoseconds = (nowTicks - sentTicks) * (1_000_000_000 / Stopwatch.Frequency);
-        _histogram.RecordValue(Math.Clamp(nanoseconds, 1000, MaxNanoseconds));
+        if (sentTicks > 0) Record((nowTicks - sentTicks) * (1_000_000_000 / Stopwatch.Frequency));
     }
+
+    /// <summary>Records a time that another process measured, in nanoseconds.</summary>
+    public void Record(long nanoseconds) => _histogram.RecordValue(Math.Clamp(nanoseconds, 1000, MaxNanoseconds));
 
     /// <summary>A percentile in milliseconds; null when nothing was recorded.</summary>
     public double? Percentile(double percentile) =>

@@ -81,6 +81,9 @@ internal sealed class GridServer : IGridServer
     /// <inheritdoc cref="GridProcess.WaitUntilReady"/>
     public void WaitUntilReady() => _process.WaitUntilReady();
 
+    /// <inheritdoc cref="GridProcess.Metric"/>
+    public double? Metric(string name, string label = "") => _process.Metric(name, label);
+
     public IPEndPoint AddressOf(int index) => Address;
 
     public ServerUsage Usage() => ServerUsage.Of("silo", ProcessId);

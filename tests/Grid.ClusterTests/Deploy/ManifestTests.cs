@@ -137,7 +137,11 @@ public sealed class ManifestTests
         Assert.Contains(policy.Ingress, rule => rule.Ports.Any(port => port.Port.Value == "http"));
 
         var outward = policy.Egress.SelectMany(rule => rule.Ports).Select(port => $"{port.Protocol} {port.Port.Value}").ToHashSet();
-        Assert.Superset(new HashSet<string> { "TCP silo", "TCP 5432", "TCP 6379", "UDP 53", "TCP 53" }, outward);
+        Assert.Superset(new HashSet<string> { "TCP silo", "TCP 5432", "TCP 6379", "UDP 53", "TCP 53", "TCP 443", "TCP 8443" }, outward);
+
+        // Webhooks go to the internet, not to what is inside or to the cloud's metadata.
+        var internet = Assert.Single(policy.Egress.SelectMany(rule => rule.To ?? []), to => to.IpBlock?.Cidr == "0.0.0.0/0").IpBlock;
+        Assert.Superset(new HashSet<string> { "10.0.0.0/8", "169.254.0.0/16", "127.0.0.0/8" }, internet.Except.ToHashSet());
 
         // The cluster's DNS, and the cache that some clusters have on each node.
         var names = Assert.Single(policy.Egress, rule => rule.Ports.Any(port => port.Port.Value == "53"));

@@ -160,12 +160,20 @@ public class PlaygroundTests(Browser browser) : IClassFixture<Browser>
         await ana.RecoveredAsync();
         await bob.DrawAsync((0.5, 0.2), (0.68, 0.05), (0.86, 0.2));
         await ana.StrokesAsync(3);
+        await ana["hook-make"].ClickAsync();
+        await ana["hook-publish-many"].ClickAsync();
+        await Expect(ana["hook-attempt"]).ToHaveCountAsync(20);
         await ana.PictureAsync(name);
 
         // Nothing sticks out to the side.
         var body = await ana.Page.Locator("body").BoundingBoxAsync();
         Assert.Equal(width, body!.Width);
-        foreach (var part in new[] { "board", "chat-list", "chat-input", "cut", "offline", "kill", "frames", "cursors", "room", "nickname" })
+        string[] parts =
+        [
+            "board", "chat-list", "chat-input", "cut", "offline", "kill", "frames", "cursors", "room", "nickname", "hooks", "hook-make",
+            "hook-publish", "hook-remove", "hook-attempts", "hook-dead",
+        ];
+        foreach (var part in parts)
         {
             var box = await ana[part].BoundingBoxAsync();
             Assert.True(box is { X: >= 0 } && box.X + box.Width <= width + 0.5, $"{part} is at {box?.X}, {box?.Width} wide");

@@ -41,6 +41,24 @@ public abstract partial class WebhookStoreConformance
     }
 
     [Fact]
+    public async Task A_channel_is_forgotten_unless_the_same_write_or_a_later_one_has_it()
+    {
+        var webhook = await CreateAsync("wh_1", "*");
+        var other = await CreateAsync("wh_2", "*");
+        var both = new WebhookSnapshot { Generation = 1, Channels = [Progress("a", 1), Progress("b", 2)] };
+        Assert.True(await Store.WriteAsync(webhook, Write(both), null));
+        Assert.True(await Store.WriteAsync(other, Write(both), null));
+        var later = new WebhookSnapshot { Generation = 1, Channels = [Progress("b", 7)] };
+        Assert.True(await Store.WriteAsync(
+            webhook, Write(later, new WebhookEffect.ForgetChannel("a"), new WebhookEffect.ForgetChannel("b"), new WebhookEffect.ForgetChannel("c")), null));
+        await ReopenAsync();
+        Assert.Equal(Text(later), Text(await Store.ReadProgressAsync(webhook)));
+        Assert.Equal(Text(both), Text(await Store.ReadProgressAsync(other)));
+        Assert.True(await Store.WriteAsync(webhook, Write(new WebhookSnapshot { Generation = 1, Channels = [Progress("a", 9)] }), null));
+        Assert.Equal(Text(later with { Channels = [Progress("a", 9), Progress("b", 7)] }), Text(await Store.ReadProgressAsync(webhook)));
+    }
+
+    [Fact]
     public async Task A_higher_generation_fences_off_a_lower_one()
     {
         var webhook = await CreateAsync("wh_1", "*");

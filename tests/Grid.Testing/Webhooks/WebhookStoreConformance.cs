@@ -324,6 +324,25 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
         Assert.Empty(await Store.FindChannelsAsync("acme", "cha", "", 10));
     }
 
+    [Fact]
+    public async Task Grids_own_channels_are_matched_by_patterns_that_name_them_alone()
+    {
+        foreach (var channel in (string[])["grid:webhooks", "gri:1", "grid", "grie:1"]) await AppendAsync(channel);
+        await CreateAsync("wh_1", "*", "g*", "grid*");
+        await CreateAsync("wh_2", "grid:*");
+        await CreateAsync("wh_3", "grid:webhooks");
+        var past = Id("wh_4");
+        Assert.True(await Store.CreateAsync(Webhook(past, "*"), fromStart: true, most: 100));
+        Assert.Equal(["gri:1@0", "grid@0", "grie:1@0"], (await MarksAsync(past)).Order(StringComparer.Ordinal));
+        AssertWoken(await AppendAsync("grid:webhooks"), "wh_2", "wh_3");
+        AssertWoken(await AppendAsync("grid:others"), "wh_2");
+        AssertWoken(await AppendAsync("gri:1"), "wh_1");
+        Assert.Equal(["gri:1", "grid", "grie:1"], await Store.FindChannelsAsync("acme", "g*", "", 10));
+        Assert.Equal(["gri:1", "grid"], await Store.FindChannelsAsync("acme", "*", "", 2));
+        Assert.Equal(["grie:1"], await Store.FindChannelsAsync("acme", "*", "grid", 2));
+        Assert.Equal(["grid:others", "grid:webhooks"], await Store.FindChannelsAsync("acme", "grid:*", "", 10));
+    }
+
     private sealed class Pending(long offset)
     {
         private volatile bool _answered;

@@ -14,6 +14,10 @@
  *   people          who is here; data-count
  *   chat-input, chat-send, chat-list, chat-item (data-offset), chat-offset, chat-pending (not yet in the channel), chat-gap
  *   frames          the strip; data-total; each `frame` has data-type and data-direction; frames-pause, frames-pointers
+ *   hooks           the webhooks panel; hook-mode, hook-make, hook (data-status, data-circuit), hook-mode, does-NAME (the receiver's
+ *                   answers), hook-publish, hook-publish-many, hook-test, hook-pause, hook-disable, hook-replay, hook-remove,
+ *                   hook-say, hook-attempts with hook-attempt (data-succeeded, data-offset, data-attempt), hook-received (data-accepted,
+ *                   data-repeats) with hook-request, hook-events with hook-event (data-event), hook-dead with hook-dead-letter, hook-redrive
  *   room, nickname, theme, banner (data-kind)
  */
 import { Board } from './board.js';
@@ -21,6 +25,7 @@ import { Breaker } from './breaker.js';
 import { Chat } from './chat.js';
 import { byId } from './dom.js';
 import { Frames } from './frames.js';
+import { Hooks } from './hooks.js';
 import { cleanRoom, Identity, roomOfAddress } from './identity.js';
 import { KillDialog } from './kill.js';
 import { Link } from './link.js';
@@ -39,6 +44,7 @@ new KillDialog(new Breaker(link));
 const palette = new Palette(identity);
 const board = new Board(link, room, identity, palette);
 const chat = new Chat(link, room, identity);
+const hooks = new Hooks(link, room);
 const pointers = new Pointers(link, room, identity);
 board.onMove = (place, down) => pointers.move(place, down);
 pointers.onTrail = (tab, colour, place, down) => board.trail(tab, colour, place, down);
@@ -58,6 +64,7 @@ async function start() {
   board.follow();
   chat.follow();
   pointers.follow();
+  hooks.follow();
   link.connect();
 }
 

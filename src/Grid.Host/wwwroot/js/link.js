@@ -30,6 +30,9 @@ async function visitorToken() {
   throw new Refused('unreachable', `The server cannot give a visitor token now (HTTP ${response.status}).`);
 }
 
+/** For how long a visitor's token is used for requests, in milliseconds; it is good for twelve hours. */
+const tokenMs = 6 * 3_600_000;
+
 /**
  * The connection of this page: the client, the sockets beneath it and the ledger above it.
  *
@@ -44,8 +47,12 @@ export class Link extends EventTarget {
   /** Publishes that the server has not answered yet. */
   waiting = 0;
   session;
+  /** Manages webhooks, for visitors: the server has the same endpoints for them below `/playground`. */
+  webhooks;
   #client;
   #GridError;
+  #visitor;
+  #visitorSince = 0;
 
   /** Loads the SDK and makes the client, which {@link connect} starts. */
   async load() {
@@ -56,6 +63,7 @@ export class Link extends EventTarget {
       throw new Refused('sdk', `The client SDK at /sdk/ could not be loaded: ${cause.message}`);
     }
     this.#GridError = sdk.GridError;
+    this.webhooks = new sdk.GridWebhooks({ url: '/playground', apiKey: 'visitor', fetch: (url, init) => this.request(url, init) });
     this.#client = new sdk.GridClient({
       url: '/v1/ws',
       client: 'grid-playground/1.0',
@@ -128,6 +136,21 @@ export class Link extends EventTarget {
   publishFleeting(channel, data) {
     if (this.state === 'connected') {
       this.#client.publish(channel, data, { noReply: true }).catch(() => undefined);
+    }
+  }
+
+  /** A request with a visitor's token; one that is refused is made once more with a new one. */
+  async request(url, init = {}) {
+    for (let last = false; ; last = true) {
+      if (last || this.#visitor === undefined || Date.now() - this.#visitorSince > tokenMs) {
+        this.#visitor = await visitorToken();
+        this.#visitorSince = Date.now();
+      }
+      const headers = { ...init.headers, authorization: `Bearer ${this.#visitor}` };
+      const response = await fetch(url, { ...init, headers, cache: 'no-store' });
+      if (response.status !== 401 || last) {
+        return response;
+      }
     }
   }
 

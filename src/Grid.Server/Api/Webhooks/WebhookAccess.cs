@@ -1,5 +1,6 @@
 using Grid.Abstractions;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Http;
 
@@ -13,10 +14,28 @@ namespace Grid.Server.Api;
 /// A subscription hands messages to whoever it names, so a key needs <c>subscribe</c> on all of its channels for anything that it does with
 /// one, and <c>history</c> to start it in the past.
 /// </remarks>
-internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, WebhookRules rules)
+internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, WebhookRules rules, PlaygroundWebhookRules playground)
 {
-    /// <summary>What settings may be.</summary>
-    public WebhookRules Rules => rules;
+    /// <summary>What a caller's settings may be.</summary>
+    public WebhookRules RulesFor(Caller caller) => IsVisitor(caller) ? playground : rules;
+
+    /// <summary>
+    /// Makes room for a visitor's subscription: strangers have few on a channel, and few in all, of which the oldest gives way. Nobody
+    /// counts those that are made at the same moment, which the limit on how fast a stranger makes them bounds.
+    /// </summary>
+    /// <exception cref="GridProblemException">The channel has as many as it may have.</exception>
+    public async ValueTask MakeRoomAsync(Caller caller, string[] channels, CancellationToken cancellationToken)
+    {
+        if (!IsVisitor(caller)) return;
+        var stored = await store.ListAsync(caller.Tenant, "", PlaygroundWebhookRules.MaxInAll + 1, cancellationToken);
+        if (stored.Count(w => w.Channels.Intersect(channels).Any()) >= PlaygroundWebhookRules.MaxOnChannel)
+        {
+            throw new GridProblemException(new(
+                ErrorCode.QuotaExceeded, $"A room has at most {PlaygroundWebhookRules.MaxOnChannel} webhooks: remove one first."));
+        }
+
+        foreach (var oldest in stored.Take(stored.Count - PlaygroundWebhookRules.MaxInAll + 1)) await Grain(caller, oldest.Id.Id).DeleteAsync();
+    }
 
     /// <summary>A new id. Ids rise with time, so lists are in the order of creation.</summary>
     public static string NewId() => $"wh_{Guid.CreateVersion7():N}";
@@ -90,7 +109,7 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
         var channels = (await GetAsync(caller, id)).Definition.Channels;
         foreach (var channel in start.Positions?.Keys ?? Enumerable.Empty<string>())
         {
-            if (!Array.Exists(channels, c => WebhookRules.Matches(c, channel)))
+            if (!Array.Exists(channels, c => ChannelPatterns.Match(c, channel)))
                 throw BodyJson.Bad($"'positions' names '{channel}', which is not among the subscription's channels.");
         }
 
@@ -102,6 +121,8 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
     /// <param name="conflict">What is in the way when the subscription exists.</param>
     public static async ValueTask<GridProblem> RefusalAsync(IWebhookGrain grain, string conflict) =>
         await grain.GetAsync() is null ? None() : new GridProblem(ErrorCode.Conflict, conflict);
+
+    private static bool IsVisitor(Caller caller) => caller.Tenant == TenancyBootstrap.PlaygroundTenant;
 
     /// <summary>There is no such subscription.</summary>
     public static GridProblem None() => NotFound("There is no such webhook.");

@@ -93,7 +93,7 @@ internal sealed record WebhookItem
 
     [Description("When it was made (RFC 3339, in UTC).")] public DateTime CreatedAt { get; init; }
 
-    [Description("By channel: everything up to there is settled. Not in lists.")] public Dictionary<string, WebhookPosition>? Cursors { get; init; }
+    [Description("By channel: everything up to there is settled. Of channels in which nothing waits, the last 1,000. Not in lists.")] public Dictionary<string, WebhookPosition>? Cursors { get; init; }
 
     [Description("How far it is behind.")] public required WebhookLag Lag { get; init; }
 

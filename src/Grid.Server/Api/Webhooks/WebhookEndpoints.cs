@@ -9,6 +9,7 @@ namespace Grid.Server.Api;
 /// <summary><c>/v1/webhooks</c>: subscriptions are made, read, changed and switched. See <see cref="WebhookMessageEndpoints"/> for their messages.</summary>
 internal static class WebhookEndpoints
 {
+    private const int MaxChanges = 20;
     private const int DefaultLimit = 50;
 
     /// <summary>Each subscription of a page is a call to its grain.</summary>
@@ -30,9 +31,12 @@ internal static class WebhookEndpoints
     private static readonly string List = $$"""{"webhooks":[{{Item.Replace("\"cursors\":{\"orders\":{\"epoch\":\"5f2c9a\",\"offset\":42}},", "", StringComparison.Ordinal)}}],"next":"wh_019a2b3c"}""";
 
     /// <summary>Maps the endpoints into <c>/v1</c>.</summary>
-    public static void MapWebhooks(this RouteGroupBuilder v1)
+    /// <param name="v1">The group.</param>
+    /// <param name="policy">Whose they are: of API keys, or of the playground's visitors.</param>
+    /// <returns>Their group.</returns>
+    public static RouteGroupBuilder MapWebhooks(this RouteGroupBuilder v1, string policy = GridPolicies.Server)
     {
-        var group = v1.MapGroup("/webhooks").RequireAuthorization(GridPolicies.Server).WithTags("Webhooks");
+        var group = v1.MapGroup("/webhooks").RequireAuthorization(policy).WithTags("Webhooks");
         group.MapPost("", CreateAsync)
             .WithName("createWebhook")
             .WithSummary("Make a subscription")
@@ -71,7 +75,7 @@ internal static class WebhookEndpoints
                 + "polled can't be changed.")
             .Accepts<WebhookChange>("application/json", "application/merge-patch+json", ApiMetadata.AnyContentType)
             .Produces<WebhookItem>()
-            .WithProblems(400, 401, 403, 404, 413, 429, 503)
+            .WithProblems(400, 401, 403, 404, 409, 413, 429, 503)
             .WithExample("""{"events":["order.*","invoice.*"],"rateLimit":{"perSecond":50},"description":null}""", Item);
 
         group.MapDelete("/{id}", DeleteAsync)
@@ -122,15 +126,17 @@ internal static class WebhookEndpoints
             .WithExample(null, Item);
 
         group.MapWebhookMessages();
+        return group;
     }
 
     private static async Task<IResult> CreateAsync(HttpContext context, WebhookAccess webhooks)
     {
         var caller = context.GetCaller();
         var (definition, fromStart) = await ReadAsync(
-            context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseNew(utf8, webhooks.Rules));
+            context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseNew(utf8, webhooks.RulesFor(caller)));
         WebhookAccess.CheckMay(caller, definition.Channels, Capability.Subscribe);
         if (fromStart) webhooks.CheckPast(caller, definition.Channels);
+        await webhooks.MakeRoomAsync(caller, definition.Channels, context.RequestAborted);
 
         var id = WebhookAccess.NewId();
         var created = await webhooks.Grain(caller, id).CreateAsync(definition, fromStart);
@@ -158,10 +164,18 @@ internal static class WebhookEndpoints
     private static async Task<IResult> ChangeAsync(string id, HttpContext context, WebhookAccess webhooks)
     {
         var caller = context.GetCaller();
-        var current = (await webhooks.GetAsync(caller, id)).Definition;
-        var changed = await ReadAsync(context, WebhookBody.MaxBytes, utf8 => WebhookBody.ParseChange(utf8, current, webhooks.Rules));
-        WebhookAccess.CheckMay(caller, changed.Channels, Capability.Subscribe);
-        return await webhooks.Grain(caller, id).UpdateAsync(changed) is { } webhook ? Show(webhook) : WebhookAccess.None();
+        var current = await webhooks.GetAsync(caller, id);
+        using var raw = await RequestBody.ReadAsync(context, WebhookBody.MaxBytes);
+        for (var tries = 1; ; tries++)
+        {
+            var changed = WebhookBody.ParseChange(raw.Bytes.Span, current.Definition, webhooks.RulesFor(caller));
+            WebhookAccess.CheckMay(caller, changed.Channels, Capability.Subscribe);
+            if (await webhooks.Grain(caller, id).UpdateAsync(changed, current.Version) is { } webhook) return Show(webhook);
+
+            // Somebody else changed it meanwhile: what they set stays, so this change is made to what is there now.
+            if (tries == MaxChanges) return new GridProblem(ErrorCode.Conflict, "Others change the webhook all the time.");
+            current = await webhooks.GetAsync(caller, id);
+        }
     }
 
     private static async Task<IResult> DeleteAsync(string id, HttpContext context, WebhookAccess webhooks)

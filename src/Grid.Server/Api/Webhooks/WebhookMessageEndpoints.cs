@@ -19,7 +19,7 @@ internal static class WebhookMessageEndpoints
     private const string Replay = """{"id":"rp_7f3a","status":"running","delivered":120,"failed":1,"remaining":880}""";
 
     private const string DeadLetter =
-        """{"messageId":"msg_AQoGNWYyYzlhBm9yZGVycw","channel":"orders","epoch":"5f2c9a","offset":42,"attempts":10,"at":"2026-01-04T12:00:00Z","failure":"status 500"}""";
+        """{"messageId":"msg_AQoGNWYyYzlhBm9yZGVycw","channel":"orders","epoch":"5f2c9a","offset":42,"attempts":10,"at":"2026-01-04T12:00:00Z","failure":"500"}""";
 
     private const string Attempt =
         """{"id":"att_7f3a","messageId":"msg_AQoGNWYyYzlhBm9yZGVycw","channel":"orders","offset":42,"attempt":1,"at":"2026-01-01T12:00:00Z","durationMs":31,"status":500,"succeeded":false,"error":"status","response":"oops","responseClipped":false}""";

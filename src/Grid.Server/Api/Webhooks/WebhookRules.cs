@@ -10,7 +10,7 @@ using Grid.Server.Webhooks.Signing;
 namespace Grid.Server.Api;
 
 /// <summary>What a subscription's settings may be, and what is shown of them.</summary>
-internal sealed class WebhookRules(NetworkRules network, NamespacePolicies policies)
+internal class WebhookRules(NetworkRules network, NamespacePolicies policies)
 {
     /// <summary>The most patterns of channels, and of events.</summary>
     public const int MaxPatterns = 100;
@@ -37,10 +37,6 @@ internal sealed class WebhookRules(NetworkRules network, NamespacePolicies polic
     /// <summary>Headers as reads show them.</summary>
     public static IReadOnlyDictionary<string, string> Redact(IReadOnlyDictionary<string, string> headers) => CustomHeaders.Redact(headers);
 
-    /// <summary>Whether a pattern stands for a channel.</summary>
-    public static bool Matches(string pattern, string channel) =>
-        pattern.EndsWith('*') ? channel.AsSpan().StartsWith(pattern.AsSpan(0, pattern.Length - 1)) : channel == pattern;
-
     /// <summary>Whether a text can be a subscription's id. Grains are not woken for others.</summary>
     public static bool IsId(string id) =>
         id.Length is > 3 and <= 64 && id.StartsWith("wh_", StringComparison.Ordinal)
@@ -53,7 +49,7 @@ internal sealed class WebhookRules(NetworkRules network, NamespacePolicies polic
     /// <param name="set">The settings.</param>
     /// <param name="before">As they were; null for a new subscription.</param>
     /// <exception cref="GridProblemException">Something is wrong.</exception>
-    public WebhookDefinition Check(WebhookDefinition set, WebhookDefinition? before)
+    public virtual WebhookDefinition Check(WebhookDefinition set, WebhookDefinition? before)
     {
         if (set.Url != before?.Url) set = set with { Url = CheckUrl(set.Url, before) };
         if (!ReferenceEquals(set.Channels, before?.Channels)) set = set with { Channels = CheckChannels(set.Channels) };
@@ -127,7 +123,12 @@ internal sealed class WebhookRules(NetworkRules network, NamespacePolicies polic
     {
         if (before is not null && before.Url is null != url is null)
             throw BodyJson.Bad("'url' cannot be added or taken away: a subscription is sent to, or polled, for its whole life.");
-        if (url is null) return null;
+        return url is null ? null : ParseUrl(url);
+    }
+
+    /// <summary>Reads a URL, and refuses those that nothing may be sent to.</summary>
+    protected virtual string ParseUrl(string url)
+    {
         var parsed = WebhookUrl.Parse(url, network);
         return parsed.Uri?.AbsoluteUri ?? throw BodyJson.Bad(string.Join(' ', parsed.Errors));
     }

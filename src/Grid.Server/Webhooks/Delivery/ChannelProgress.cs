@@ -36,6 +36,12 @@ internal sealed class ChannelProgress(string name, Position floor, List<ChannelP
     /// <summary>Whether the channel is to be looked at although nothing is known to be there.</summary>
     public bool Look { get; set; }
 
+    /// <summary>
+    /// Whether what comes after its floor may have no mark, since its cursor was moved by hand, or it waits for another channel's failed
+    /// message: until all of it is settled, the record says so.
+    /// </summary>
+    public bool IsBehind { get; private set; }
+
     /// <summary>The read under way; 0 for none.</summary>
     public long Read { get; set; }
 
@@ -47,6 +53,12 @@ internal sealed class ChannelProgress(string name, Position floor, List<ChannelP
 
     /// <summary>How many messages are read ahead.</summary>
     public int Queued { get; set; }
+
+    /// <summary>Numbers the last time at which it came to rest; 0: it did not.</summary>
+    public long Rest { get; set; }
+
+    /// <summary>Whether nothing is to be done and nothing to be remembered but where it is.</summary>
+    public bool IsAtRest => !Look && !IsBehind && !IsChanged && Read == 0 && Ranges.Runs == 0 && Open.Count == 0 && Head == Floor;
 
     /// <summary>Whether something changed since the last write.</summary>
     public bool IsChanged { get; private set; }
@@ -108,6 +120,30 @@ internal sealed class ChannelProgress(string name, Position floor, List<ChannelP
     /// <summary>It is being written.</summary>
     public void TakeChanged() => IsChanged = false;
 
+    /// <summary>Its cursor is moved by hand.</summary>
+    public void Move(Position position)
+    {
+        Restart(position);
+        IsBehind = true;
+        Look = true;
+    }
+
+    /// <summary>Has the record say that it is behind.</summary>
+    public void StayBehind()
+    {
+        if (IsBehind) return;
+        IsBehind = true;
+        MarkChanged();
+    }
+
+    /// <summary>Ends <see cref="IsBehind"/>, if all that is known to be there is settled.</summary>
+    public void Arrive()
+    {
+        if (!IsBehind || Look || Read != 0 || Backlog > 0 || Open.Count > 0) return;
+        IsBehind = false;
+        MarkChanged();
+    }
+
     /// <summary>Goes back, so that what follows an offset is read again where it is not settled or open. A read under way is void.</summary>
     public void Rewind(long offset)
     {
@@ -128,8 +164,9 @@ internal sealed class ChannelProgress(string name, Position floor, List<ChannelP
     }
 
     /// <summary>Takes over what was stored.</summary>
-    public void Restore(IReadOnlyList<OffsetRange> ranges)
+    public void Restore(IReadOnlyList<OffsetRange> ranges, bool behind)
     {
+        IsBehind = behind;
         foreach (var range in ranges) Settle(range.From, range.To);
         Head = Math.Max(Head, Ranges.Last);
     }

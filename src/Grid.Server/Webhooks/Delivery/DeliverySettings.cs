@@ -90,6 +90,12 @@ internal sealed record DeliveryLimits
     /// </summary>
     public int MaxRanges { get; init; } = 1_024;
 
+    /// <summary>
+    /// The channels known at which those are forgotten of which everything is settled: a prefix can match millions. Channels with
+    /// something to do are known beyond it. Default: 1,000.
+    /// </summary>
+    public int MaxRestingChannels { get; init; } = 1_000;
+
     /// <summary>Acknowledgements and effects not yet written at which nothing new is sent: the store is away. Default: 1,024.</summary>
     public int MaxUnwritten { get; init; } = 1_024;
 

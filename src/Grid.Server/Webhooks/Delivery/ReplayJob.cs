@@ -31,7 +31,7 @@ internal sealed class ReplayJob
         foreach (var channel in record.Channels)
         {
             var progress = new ChannelProgress(channel.Channel, channel.Floor) { Head = channel.To, Replay = (this, channel.To) };
-            progress.Restore(channel.Ranges);
+            progress.Restore(channel.Ranges, behind: false);
             Channels.Add(progress);
         }
     }

@@ -30,6 +30,7 @@ internal static class SnapshotRecord
         writer.Text(channel.Channel);
         writer.Text(channel.Floor.Epoch);
         writer.Number(channel.Floor.Offset);
+        writer.Byte(channel.IsBehind ? (byte)1 : (byte)0);
         WriteRanges(writer, channel.Floor.Offset, channel.Ranges);
         writer.Number(channel.Parked.Count);
         var last = channel.Floor.Offset;
@@ -65,6 +66,7 @@ internal static class SnapshotRecord
         var reader = new RecordReader(bytes);
         Check(reader.Byte(), ChannelVersion, "A channel in a webhook's record");
         var (name, floor) = (reader.Text(), new Position(reader.Text(), reader.Number()));
+        var behind = reader.Byte() != 0;
         var ranges = ReadRanges(ref reader, floor.Offset);
         var parked = new ParkedRecord[reader.Length()];
         var last = floor.Offset;
@@ -75,7 +77,7 @@ internal static class SnapshotRecord
         }
 
         return reader.AtEnd
-            ? new ProgressRecord(name, floor, ranges, parked)
+            ? new ProgressRecord(name, floor, ranges, parked, behind)
             : throw new InvalidDataException("A channel in a webhook's record is longer than what it says.");
     }
 
@@ -87,6 +89,7 @@ internal static class SnapshotRecord
         writer.Byte((byte)snapshot.Reason);
         writer.Number(snapshot.Window);
         writer.Number(snapshot.HeldUntil);
+        writer.Number(snapshot.HeldSince);
         writer.Number(snapshot.Circuit.OpenedAt);
         writer.Number(snapshot.Circuit.ProbeAt);
         writer.Number(snapshot.Circuit.BackoffMs);
@@ -118,6 +121,7 @@ internal static class SnapshotRecord
             Reason = Known((DisabledReason)reader.Byte()),
             Window = Int(reader.Number()),
             HeldUntil = reader.Number(),
+            HeldSince = reader.Number(),
             Circuit = new CircuitRecord(reader.Number(), reader.Number(), reader.Number()),
             StoredDue = reader.Number(),
             Replay = reader.Byte() == 0 ? null : ReadReplay(ref reader),

@@ -92,7 +92,14 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
     }
 
     /// <summary>
-    /// A request has been on its way for longer than <see cref="TurnSettings.SlowMs"/>: it gives its slot among the fast ones back, if
+    /// Whether a request has one of the fast slots of which its tenant, or all together, have taken more than half: then it should not
+    /// keep it for long.
+    /// </summary>
+    public bool IsCrowding(Turn turn) => !turn.IsDone && turn.Pool == _fast
+        && (2 * _fast.InFlight > _fast.Slots || 2 * _fast.TenantOf(turn.Endpoint.Tenant).InFlight > settings.PerTenant);
+
+    /// <summary>
+    /// A request has been on its way for longer than <see cref="TurnSettings.SlowMs"/>, or for long while it was crowding: it gives its slot among the fast ones back, if
     /// the slow ones have room, and its endpoint counts as slow from now on.
     /// </summary>
     public void Overdue(Turn turn)

@@ -71,6 +71,13 @@ internal abstract record WebhookEffect
     public sealed record Truncated(
         string Channel, string Epoch, long From, long To, long Count, TruncationReason Reason, string? Replay) : WebhookEffect;
 
+    /// <summary>
+    /// Everything of a channel is settled, and nothing need be known of it: delete its progress. The mark of the next append says where
+    /// it goes on. A record of the channel in the same write, or a later one, counts.
+    /// </summary>
+    /// <param name="Channel">The channel's name.</param>
+    public sealed record ForgetChannel(string Channel) : WebhookEffect;
+
     /// <summary>Somebody had a message skipped.</summary>
     /// <param name="Ref">Which message.</param>
     public sealed record Skipped(MessageRef Ref) : WebhookEffect;

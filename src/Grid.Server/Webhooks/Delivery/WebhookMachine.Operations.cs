@@ -48,7 +48,7 @@ internal sealed partial class WebhookMachine
         if (Status != WebhookStatus.Disabled) return false;
         foreach (var (channel, position) in from) Seek(channel, position, nowMs);
         (Status, Reason) = (WebhookStatus.Active, DisabledReason.None);
-        (_heldUntil, _faultUntil, _faultMs, _failingTold) = (0, 0, 0, false);
+        (_heldUntil, _heldSince, _faultUntil, _faultMs, _failingTold) = (0, 0, 0, 0, false);
         _circuit.Close();
         _window.SlowStart();
         _writes.Changed(nowMs);
@@ -68,13 +68,12 @@ internal sealed partial class WebhookMachine
         if (!_channels.TryGetValue(channel, out var progress))
         {
             Add(channel, position, nowMs);
-            return;
+            progress = _channels[channel];
         }
 
         CloseAll(progress);
         _ranges -= progress.Ranges.Runs;
-        progress.Restart(position);
-        progress.Look = true;
+        progress.Move(position);
         _writes.Changed(nowMs);
         Line(progress);
     }

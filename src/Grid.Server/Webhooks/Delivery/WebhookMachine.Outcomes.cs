@@ -57,7 +57,7 @@ internal sealed partial class WebhookMachine
     private void OnEndpointWorks(long number, Outcome outcome, long nowMs)
     {
         _failingTold = false;
-        _faultMs = 0;
+        (_faultMs, _heldSince) = (0, 0);
 
         // The window was in use if it filled up while this one was on its way.
         _window.OnDelivered(_lastFull >= number, outcome.TookMs);
@@ -97,6 +97,10 @@ internal sealed partial class WebhookMachine
         {
             case OutcomeKind.Hold:
                 _heldUntil = Math.Max(_heldUntil, nowMs + Math.Clamp(outcome.RetryAfterMs, 0, MaxHoldMs));
+                if (_heldSince == 0) _heldSince = nowMs;
+
+                // One that only ever asks for patience is as dead as one that fails.
+                else if (nowMs - _heldSince >= _settings.Circuit.DeadAfterMs) Disable(DisabledReason.NoSuccess, nowMs);
                 _window.OnOverload(number, _lastNumber + 1);
                 _writes.Changed(nowMs);
                 _letGo |= _heldUntil - nowMs > ShortHoldMs;

@@ -156,8 +156,15 @@ internal sealed partial class WebhookMachine
         lane.Blocks++;
         lane.RewindTo = Math.Min(lane.RewindTo, entry.Ref.Offset);
         if (_queued == 0) return;
-        if (Ordered) EmptyAll();
-        else Empty(lane);
+        if (Ordered)
+        {
+            EmptyAll();
+            return;
+        }
+
+        // After a change of lanes what waits may be older than what failed.
+        var first = Empty(lane);
+        if (first < long.MaxValue) lane.RewindTo = Math.Min(lane.RewindTo, first - 1);
     }
 
     private void Unblock(DeliveryEntry entry)

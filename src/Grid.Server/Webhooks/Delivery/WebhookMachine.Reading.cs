@@ -26,6 +26,7 @@ internal sealed partial class WebhookMachine
     public void Notice(string channel, Position head)
     {
         if (!_channels.TryGetValue(channel, out var progress)) return;
+        progress.Rest = 0;
         if (head.Epoch == progress.Epoch) progress.Head = Math.Max(progress.Head, head.Offset);
         else progress.Look = true;
         Line(progress);
@@ -86,6 +87,9 @@ internal sealed partial class WebhookMachine
 
         if (channel.ReadTo == before && page.Messages.Count == 0 && channel.Head > before) PassEnd(channel, page.Head.Head, nowMs);
         Line(channel);
+        if (!channel.IsBehind) return;
+        channel.Arrive();
+        if (!channel.IsBehind) _writes.Changed(nowMs);
     }
 
     /// <summary>A read failed: the log is away. It is read again in a second.</summary>
@@ -295,7 +299,12 @@ internal sealed partial class WebhookMachine
         var lane = channel.LaneOf(LaneKey(message));
 
         // Behind a failed one: it is read again when its lane is free.
-        if (!Parallel && lane.Blocks > 0) return;
+        if (!Parallel && lane.Blocks > 0)
+        {
+            lane.RewindTo = Math.Min(lane.RewindTo, offset - 1);
+            return;
+        }
+
         entry.Lane = lane;
         channel.Add(entry);
         channel.Queued++;

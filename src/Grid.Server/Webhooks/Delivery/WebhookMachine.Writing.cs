@@ -22,6 +22,7 @@ internal sealed partial class WebhookMachine
     {
         if (_writes.IsUnderWay || _writes.Due == long.MaxValue || (!force && _writes.Due > nowMs)) return null;
         var effects = _writes.Begin();
+        foreach (var channel in _changed) channel.Arrive();
         var snapshot = Snapshot(changedOnly: true);
         _underWay.Clear();
         _underWay.AddRange(_changed);
@@ -30,7 +31,7 @@ internal sealed partial class WebhookMachine
 
         _loadedUnderWay.Clear();
         _loadedUnderWay.AddRange(_loaded.Values.Where(e => e.State == EntryState.Closed));
-        return new WebhookWrite(effects, snapshot);
+        return new WebhookWrite(effects, snapshot) { IsAwaited = force };
     }
 
     /// <summary>A write is over.</summary>
@@ -72,6 +73,7 @@ internal sealed partial class WebhookMachine
             Reason = Reason,
             Window = _window.Size,
             HeldUntil = _heldUntil,
+            HeldSince = _heldSince,
             Circuit = _circuit.Record,
             StoredDue = stored,
             Replay = _replay?.Record,
@@ -83,21 +85,22 @@ internal sealed partial class WebhookMachine
         channel.Name,
         new Position(channel.Epoch, channel.Floor),
         [.. channel.Ranges.AsList],
-        [.. channel.Open.Where(e => e.IsKept).OrderBy(e => e.Ref.Offset).Select(e => new ParkedRecord(e.Ref.Offset, e.Attempts, e.Due, LaneOf(e)))]);
+        [.. channel.Open.Where(e => e.IsKept).OrderBy(e => e.Ref.Offset).Select(e => new ParkedRecord(e.Ref.Offset, e.Attempts, e.Due, LaneOf(e)))],
+        channel.IsBehind || channel.Backlog > 0);
 
     private string? LaneOf(DeliveryEntry entry) => LanesAreKeys ? entry.Lane?.Key : null;
 
-    private void Restore(WebhookSnapshot snapshot, long nowMs)
+    private void Restore(WebhookSnapshot snapshot, long nowMs, bool looks)
     {
         (Status, Reason) = (snapshot.Status, snapshot.Reason);
-        (_heldUntil, _storedDue) = (snapshot.HeldUntil, snapshot.StoredDue);
+        (_heldUntil, _heldSince, _storedDue) = (snapshot.HeldUntil, snapshot.HeldSince, snapshot.StoredDue);
         _circuit.Restore(snapshot.Circuit);
         if (snapshot.Window > 0) _window.Restore(snapshot.Window);
         if (snapshot.Replay is { } replay) _replay = new ReplayJob(replay, nowMs);
         foreach (var record in snapshot.Channels)
         {
             var channel = _channels[record.Channel] = new ChannelProgress(record.Channel, record.Floor, _changed);
-            channel.Restore(record.Ranges);
+            channel.Restore(record.Ranges, record.IsBehind);
             _ranges += channel.Ranges.Runs;
             foreach (var parked in record.Parked)
             {
@@ -112,8 +115,8 @@ internal sealed partial class WebhookMachine
                 BlockAgain(entry, parked.Lane);
             }
 
-            // Nothing is known of what was written meanwhile: every channel is looked at once.
-            channel.Look = true;
+            // What is above a floor may have no mark: it waits for a message that failed, or for a cursor that was moved.
+            channel.Look = looks || record.IsBehind || record.Ranges.Count > 0 || record.Parked.Count > 0;
             Line(channel);
         }
 

@@ -12,8 +12,9 @@ namespace Grid.Server.Webhooks.Delivery;
 /// attempt is in the attempt log; (3) <see cref="NextParkedLoad"/>; (4) <see cref="BeginWrite"/>, if it gives something: carry out the
 /// effects, then store the snapshot, then <see cref="EndWrite"/>; (5) one timer for <see cref="NextDue"/>.</para>
 /// <para>When it starts: the machine is made with what was stored, <see cref="Add"/> is called for every channel that a mark names (those that
-/// are known are left as they are), and <see cref="NoticeParked"/> with the due time of the first row of parked messages, if there are
-/// any: rows and snapshot may lie in two stores, and the snapshot may be older, or lost. Every channel is then looked at once.</para>
+/// are known are left as they are, and looked at by <see cref="Look"/>), and <see cref="NoticeParked"/> with the due time of the first row of
+/// parked messages, if there are any: rows and snapshot may lie in two stores, and the snapshot may be older, or lost. A channel without a
+/// mark is settled but for what its own record says, so that a subscription to very many channels does not read them all to start.</para>
 /// <para>A message is <i>settled</i> (never sent again), <i>open</i> (read, on its way, or waiting for its next attempt), or neither: then
 /// it is read when its turn comes. All that a restart, an open circuit, a pause or a full memory lets go of is neither, so nothing is
 /// lost by letting go. What was acknowledged, but not written before a crash, is sent again under the same id, and nothing else.</para>
@@ -39,6 +40,7 @@ internal sealed partial class WebhookMachine
     private DeliverySettings _settings;
     private long _lastNumber;
     private long _heldUntil;
+    private long _heldSince;
     private long _faultMs;
     private bool _failingTold;
 
@@ -47,7 +49,8 @@ internal sealed partial class WebhookMachine
     /// <param name="snapshot">What was stored; null for a new subscription, or one whose state was lost.</param>
     /// <param name="chance">Randomness, for the spreading of delays.</param>
     /// <param name="nowMs">The time.</param>
-    public WebhookMachine(DeliverySettings settings, WebhookSnapshot? snapshot, Random chance, long nowMs)
+    /// <param name="looks">Whether every channel is looked at once: where marks do not tell which have to be.</param>
+    public WebhookMachine(DeliverySettings settings, WebhookSnapshot? snapshot, Random chance, long nowMs, bool looks = true)
     {
         (_settings, _chance) = (settings, chance);
         _window = new AdaptiveWindow(settings.Limits.InitialWindow, settings.Limits.MaxWindow);
@@ -55,7 +58,7 @@ internal sealed partial class WebhookMachine
         _writes = new WriteBehind(settings.Limits);
         _bucket = settings.PerSecond is { } rate ? new TokenBucket(rate, nowMs) : null;
         Generation = (snapshot?.Generation ?? 0) + 1;
-        if (snapshot is not null) Restore(snapshot, nowMs);
+        if (snapshot is not null) Restore(snapshot, nowMs, looks);
     }
 
     /// <summary>Counts the activations; a store refuses the write of a lower one.</summary>

@@ -33,6 +33,9 @@ internal sealed record WebhookSnapshot
     /// <summary>Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not.</summary>
     public long HeldUntil { get; init; }
 
+    /// <summary>Since when it asks for that, without a success between, in Unix milliseconds; 0: it does not.</summary>
+    public long HeldSince { get; init; }
+
     /// <summary>The circuit.</summary>
     public CircuitRecord Circuit { get; init; }
 
@@ -61,8 +64,9 @@ internal sealed record WebhookSnapshot
 /// <param name="Floor">Everything up to here is settled.</param>
 /// <param name="Ranges">What is settled above the floor.</param>
 /// <param name="Parked">Messages that failed and will be tried again.</param>
+/// <param name="IsBehind">Whether something that is known is not settled, which may have no mark.</param>
 internal sealed record ProgressRecord(
-    string Channel, Position Floor, IReadOnlyList<OffsetRange> Ranges, IReadOnlyList<ParkedRecord> Parked);
+    string Channel, Position Floor, IReadOnlyList<OffsetRange> Ranges, IReadOnlyList<ParkedRecord> Parked, bool IsBehind = false);
 
 /// <summary>A message that failed.</summary>
 /// <param name="Offset">Which.</param>

@@ -3,7 +3,14 @@ namespace Grid.Server.Webhooks.Delivery;
 /// <summary>A write to make: first the effects in order, then the snapshot. Best in one transaction, where one store has all.</summary>
 /// <param name="Effects">What to do.</param>
 /// <param name="Snapshot">What to store: the header, and the channels that changed since the last write that was made.</param>
-internal sealed record WebhookWrite(IReadOnlyList<WebhookEffect> Effects, WebhookSnapshot Snapshot);
+internal sealed record WebhookWrite(IReadOnlyList<WebhookEffect> Effects, WebhookSnapshot Snapshot)
+{
+    /// <summary>
+    /// Whether somebody waits until it can't be lost any more. Of others a power failure may take the last moment's, as long as none of
+    /// a later one is kept: that repeats deliveries, and nothing else.
+    /// </summary>
+    public bool IsAwaited { get; init; }
+}
 
 /// <summary>
 /// Decides when a subscription is written: after so many acknowledgements, or so long after a change. One write is under way at a

@@ -17,13 +17,17 @@ internal sealed class Answer(DateTimeOffset startedAt, long started)
 
     public TimeSpan? RetryAfter { get; set; }
 
-    public Dictionary<string, string> Headers { get; } = new(StringComparer.OrdinalIgnoreCase);
+    /// <summary>The headers that the caller wanted to see; null: none of them was there.</summary>
+    public Dictionary<string, string>? Headers { get; private set; }
 
     public string Body { get; private set; } = "";
 
     public int BodyBytes { get; private set; }
 
     public bool BodyClipped { get; private set; }
+
+    /// <summary>Keeps a header.</summary>
+    public void Add(string name, string value) => (Headers ??= new(StringComparer.OrdinalIgnoreCase))[name] = value;
 
     /// <summary>Reads the body up to the limit, and keeps its beginning.</summary>
     public async Task ReadBodyAsync(HttpContent content, WebhookNetworkOptions options, CancellationToken cancellation)

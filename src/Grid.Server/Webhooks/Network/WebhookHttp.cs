@@ -1,12 +1,12 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
-using System.Net.Http.Headers;
 
 namespace Grid.Server.Webhooks.Network;
 
 /// <summary>
-/// Sends requests to endpoints: pooled connections, all made by <see cref="GuardedConnector"/>, and nothing followed, stored, unpacked
+/// Sends requests to endpoints: pooled connections, all made by <see cref="GuardedConnector"/> (but those of the playground, which go through
+/// <see cref="OwnReceiver"/> and nowhere else), and nothing followed, stored, unpacked
 /// or trusted that an endpoint answers. Each instance has connections of its own.
 /// </summary>
 internal sealed class WebhookHttp : IDisposable
@@ -17,10 +17,10 @@ internal sealed class WebhookHttp : IDisposable
     /// <summary>The most bytes that are kept of a header's value.</summary>
     private const int MaxHeaderValue = 2048;
 
-    private static readonly ProductInfoHeaderValue Agent = new("Grid-Webhooks", typeof(WebhookHttp).Assembly.GetName().Version?.ToString(3));
+    private static readonly string Agent = $"Grid-Webhooks/{typeof(WebhookHttp).Assembly.GetName().Version?.ToString(3)}";
 
     private readonly WebhookNetworkOptions _options;
-    private readonly NetworkRules _rules;
+    private readonly Func<Uri, bool> _allows;
     private readonly TimeProvider _time;
     private readonly HttpMessageInvoker _invoker;
     private volatile bool _disposed;
@@ -28,8 +28,16 @@ internal sealed class WebhookHttp : IDisposable
     /// <summary>Makes a sender.</summary>
     public WebhookHttp(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
     {
-        (_options, _rules, _time) = (options, new NetworkRules(options), time);
-        _invoker = new HttpMessageInvoker(Handler(options, new GuardedConnector(options, resolver, time)));
+        var (rules, connector) = (new NetworkRules(options), new GuardedConnector(options, resolver, time));
+        (_options, _time, _allows) = (options, time, url => rules.AllowsScheme(url.Scheme));
+        _invoker = new HttpMessageInvoker(Handler(options, connector.ConnectAsync));
+    }
+
+    /// <summary>Makes a sender to the playground's sample receiver, and to nothing else.</summary>
+    public WebhookHttp(WebhookNetworkOptions options, OwnReceiver receiver, TimeProvider time)
+    {
+        (_options, _time, _allows) = (options, time, url => url == receiver.Redirect(url));
+        _invoker = new HttpMessageInvoker(Handler(options, (_, cancellation) => receiver.ConnectAsync(cancellation)));
     }
 
     /// <summary>
@@ -40,19 +48,19 @@ internal sealed class WebhookHttp : IDisposable
         var answer = new Answer(_time.GetUtcNow(), _time.GetTimestamp());
 
         // The settings may have become stricter since the subscription was made.
-        if (!_rules.AllowsScheme(request.Url.Scheme))
+        if (!_allows(request.Url))
             return Response(answer, WebhookErrorClass.RefusedAddress, "The URL is not one that webhooks may be sent to.");
 
         var limit = request.TimeLimit ?? _options.RequestTimeout;
         using var expiry = new CancellationTokenSource(limit, _time);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, expiry.Token);
+        using var link = cancellation.UnsafeRegister(static expiry => ((CancellationTokenSource)expiry!).Cancel(), expiry);
         using var message = Message(request);
         try
         {
-            using var response = await _invoker.SendAsync(message, stop.Token);
+            using var response = await _invoker.SendAsync(message, expiry.Token);
             answer.Status = (int)response.StatusCode;
             ReadHeaders(request, response, answer);
-            await answer.ReadBodyAsync(response.Content, _options, stop.Token);
+            await answer.ReadBodyAsync(response.Content, _options, expiry.Token);
             return Judge(answer);
         }
         catch (Exception) when (cancellation.IsCancellationRequested || _disposed)
@@ -78,9 +86,10 @@ internal sealed class WebhookHttp : IDisposable
         _invoker.Dispose();
     }
 
-    private static SocketsHttpHandler Handler(WebhookNetworkOptions options, GuardedConnector connector) => new()
+    private static SocketsHttpHandler Handler(
+        WebhookNetworkOptions options, Func<SocketsHttpConnectionContext, CancellationToken, ValueTask<Stream>> connect) => new()
     {
-        ConnectCallback = connector.ConnectAsync,
+        ConnectCallback = connect,
         ConnectTimeout = options.ConnectTimeout,
         MaxConnectionsPerServer = options.MaxConnectionsPerHost,
         PooledConnectionIdleTimeout = options.IdleConnectionTimeout,
@@ -117,7 +126,7 @@ internal sealed class WebhookHttp : IDisposable
         if (request.Body.Length > 0)
         {
             message.Content = new ReadOnlyMemoryContent(request.Body);
-            message.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(request.ContentType);
+            message.Content.Headers.TryAddWithoutValidation("Content-Type", request.ContentType);
         }
         else if (request.Method == HttpMethod.Post)
         {
@@ -131,7 +140,7 @@ internal sealed class WebhookHttp : IDisposable
             if (!message.Headers.NonValidated.Contains(name)) message.Headers.TryAddWithoutValidation(name, value);
         }
 
-        if (message.Headers.UserAgent.Count == 0) message.Headers.UserAgent.Add(Agent);
+        if (!message.Headers.NonValidated.Contains("User-Agent")) message.Headers.TryAddWithoutValidation("User-Agent", Agent);
         return message;
     }
 
@@ -141,7 +150,7 @@ internal sealed class WebhookHttp : IDisposable
         foreach (var name in request.AnswerHeaders)
         {
             if (First(response, name) is { } value)
-                answer.Headers[name] = AnswerText.Make(value, MaxHeaderValue);
+                answer.Add(name, AnswerText.Make(value, MaxHeaderValue));
         }
     }
 
@@ -168,6 +177,6 @@ internal sealed class WebhookHttp : IDisposable
         BodyClipped = answer.BodyClipped,
         BodyBytes = answer.BodyBytes,
         RetryAfter = answer.RetryAfter,
-        Headers = answer.Headers,
+        Headers = answer.Headers ?? WebhookResponse.NoHeaders,
     };
 }

@@ -39,7 +39,8 @@ internal sealed record WebhookResponse
     public TimeSpan? RetryAfter { get; init; }
 
     /// <summary>The headers that the caller wanted to see, as far as the answer had them.</summary>
-    public IReadOnlyDictionary<string, string> Headers { get; init; } = EmptyHeaders;
+    public IReadOnlyDictionary<string, string> Headers { get; init; } = NoHeaders;
 
-    private static readonly Dictionary<string, string> EmptyHeaders = [];
+    /// <summary>No headers.</summary>
+    public static IReadOnlyDictionary<string, string> NoHeaders { get; } = new Dictionary<string, string>();
 }

@@ -15,6 +15,12 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
     private const int FirstPauseMs = 100;
     private const int MaxPauseMs = 5_000;
 
+    /// <summary>
+    /// Between writes while many attempts end: what ends meanwhile shares the next write, and its outcomes come together. An attempt that
+    /// ends alone is written at once.
+    /// </summary>
+    private const int GatherMs = 1;
+
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _stop = new();
     private List<Entry> _waiting = [];
@@ -70,6 +76,7 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
             }
 
             pause = FirstPauseMs;
+            if (batch.Count > 1) await Task.Delay(GatherMs);
         }
     }
 

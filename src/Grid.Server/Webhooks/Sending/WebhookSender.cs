@@ -1,6 +1,7 @@
 using System.Globalization;
 using Grid.Protocol;
 using Grid.Server.Telemetry;
+using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Formats;
 using Grid.Server.Webhooks.Network;
@@ -26,6 +27,12 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
 {
     private const int MaxTests = 32;
     private static readonly TimeSpan OverdueInterval = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>
+    /// How long a request may keep its slot while slots are getting short. Endpoints that hang would else hold all of their tenant's when
+    /// they are met, until each counts as slow.
+    /// </summary>
+    private static readonly TimeSpan CrowdingLimit = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LastWrite = TimeSpan.FromSeconds(3);
 
     private readonly Lock _gate = new();
@@ -36,6 +43,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private readonly CancellationTokenSource _stopTicking = new();
     private readonly WebhookHttp _fast;
     private readonly WebhookHttp _slow;
+    private readonly WebhookHttp? _own;
+    private readonly OwnReceiver? _receiver;
     private readonly AttemptWriter _attempts;
     private readonly IWebhookStore _store;
     private readonly WebhookOptions _options;
@@ -44,6 +53,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private readonly ILogger<WebhookSender> _logger;
     private TaskCompletionSource? _idle;
     private Task _ticking = Task.CompletedTask;
+    private readonly ITimer _crowding;
+    private bool _looksAtCrowding;
     private bool _stopping;
     private bool _disposed;
 
@@ -55,12 +66,15 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         IHostResolver resolver,
         WebhookMetrics metrics,
         TimeProvider time,
-        ILogger<WebhookSender> logger)
+        ILogger<WebhookSender> logger,
+        OwnReceiver? receiver = null)
     {
         (_store, _options, _metrics, _time, _logger) = (store, options.Value, metrics, time, logger);
         _turns = new TurnTaking<Job>(_options.Turns);
         (_fast, _slow) = (http, new WebhookHttp(network.Value, resolver, time));
+        if (receiver is not null) (_receiver, _own) = (receiver, new WebhookHttp(network.Value, receiver, time));
         _attempts = new AttemptWriter(store, time, logger);
+        _crowding = time.CreateTimer(static sender => ((WebhookSender)sender!).LookAtCrowding(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Makes an attempt when its turn comes. Never throws.</summary>
@@ -144,7 +158,9 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         _stopTicking.Cancel();
         _abort.Cancel();
         _slow.Dispose();
+        _own?.Dispose();
         _attempts.Dispose();
+        _crowding.Dispose();
         _abort.Dispose();
         _stopTicking.Dispose();
         _tests.Dispose();
@@ -170,6 +186,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
                 {
                     turn.Item.StartedAt = _time.GetTimestamp();
                     _flights.Add(turn);
+                    WatchCrowding(turn);
                 }
             }
 
@@ -203,10 +220,11 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     {
         var (target, attempt) = (turn.Item.Target, turn.Item.Attempt);
         WebhookResponse? response = null;
+        WebhookMessage message = default;
         _metrics.Began();
         try
         {
-            var message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
+            message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
             response = await ExchangeAsync(target, message, attempt.Attempt, turn.IsSlow ? _slow : _fast);
         }
         catch (Exception e)
@@ -227,12 +245,20 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
         _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
         if (response is null) turn.Item.Told.TrySetResult(outcome);
-        else _attempts.Add(Row(target, attempt.Ref.ToId(), attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
+        else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
     }
 
     private async Task<WebhookResponse> ExchangeAsync(WebhookTarget target, WebhookMessage message, int number, WebhookHttp http)
     {
-        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, target.Url, _abort.Token) is { } refusal) return refusal;
+        var url = target.Url;
+        if (target.Webhook.Tenant == TenancyBootstrap.PlaygroundTenant)
+        {
+            // The tenant's members are strangers: what they make goes to the sample receiver, whatever its URL says and whatever is allowed to others.
+            if (_own is null || _receiver?.Redirect(url) is not { } own) return Refused();
+            (http, url) = (_own, own);
+        }
+
+        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, url, _abort.Token) is { } refusal) return refusal;
         var content = target.Format.Format(message);
         var signed = StandardWebhooksSigner.Sign(message.Id, content.Body.Span, target.Secrets, _time.GetUtcNow());
         List<KeyValuePair<string, string>> headers =
@@ -250,8 +276,16 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         // Of a name that occurs twice the first counts, so these override nothing.
         headers.AddRange(target.Headers);
         return await http.SendAsync(
-            new WebhookRequest { Url = target.Url, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
+            new WebhookRequest { Url = url, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
     }
+
+    private WebhookResponse Refused() => new()
+    {
+        Error = WebhookErrorClass.RefusedAddress,
+        Detail = "Webhooks of the playground go to its sample receiver only, which cannot be reached.",
+        StartedAt = _time.GetUtcNow(),
+        Duration = TimeSpan.Zero,
+    };
 
     private static StoredAttempt Row(WebhookTarget target, string messageId, MessageRef message, int number, WebhookResponse response)
     {
@@ -295,6 +329,31 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         catch (OperationCanceledException)
         {
         }
+    }
+
+    private void WatchCrowding(TurnTaking<Job>.Turn turn)
+    {
+        if (_looksAtCrowding || !_turns.IsCrowding(turn)) return;
+        _looksAtCrowding = true;
+        _crowding.Change(CrowdingLimit, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>While slots are getting short: moves requests that take longer than most to the slow ones.</summary>
+    private void LookAtCrowding()
+    {
+        lock (_gate)
+        {
+            _looksAtCrowding = false;
+            var crowding = _flights.Where(_turns.IsCrowding).ToList();
+            foreach (var turn in crowding)
+            {
+                if (_time.GetElapsedTime(turn.Item.StartedAt) > CrowdingLimit) _turns.Overdue(turn);
+            }
+
+            foreach (var turn in crowding) WatchCrowding(turn);
+        }
+
+        Pump();
     }
 
     private sealed class Job(WebhookTarget target, WebhookAttempt attempt)

@@ -26,5 +26,5 @@ internal sealed class WebhookTarget
     public EndpointConsent? Consent { get; init; }
 
     /// <summary>Names the endpoint within the tenant: host and port, since that is what is slow or dead.</summary>
-    public string Endpoint => Url.Authority;
+    public string Endpoint => field ??= Url.Authority;
 }

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using NSec.Cryptography;
-using IncrementalHash = System.Security.Cryptography.IncrementalHash;
 
 namespace Grid.Server.Webhooks.Signing;
 
@@ -234,12 +233,21 @@ internal sealed class WebhookSecret
 
     private string SignHmac(ReadOnlySpan<byte> prefix, ReadOnlySpan<byte> body)
     {
-        using var hmac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, _key.AsSpan());
-        hmac.AppendData(prefix);
-        hmac.AppendData(body);
-        Span<byte> signature = stackalloc byte[HMACSHA256.HashSizeInBytes];
-        hmac.GetHashAndReset(signature);
-        return "v1," + Convert.ToBase64String(signature);
+        // Copied into one piece: to sign in one call costs less than an object that takes the text in parts, and its native handle.
+        var length = prefix.Length + body.Length;
+        var text = ArrayPool<byte>.Shared.Rent(length);
+        try
+        {
+            prefix.CopyTo(text);
+            body.CopyTo(text.AsSpan(prefix.Length));
+            Span<byte> signature = stackalloc byte[HMACSHA256.HashSizeInBytes];
+            HMACSHA256.HashData(_key, text.AsSpan(0, length), signature);
+            return "v1," + Convert.ToBase64String(signature);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(text);
+        }
     }
 
     private string SignEd25519(ReadOnlySpan<byte> prefix, ReadOnlySpan<byte> body)

@@ -17,7 +17,8 @@ namespace Grid.Server.Webhooks.Store;
 /// new patterns. What was appended while it ran may be marked or not, and a mark that is read meanwhile may still move back: a channel
 /// that matches newly is to be read from its mark only when the call is done.</para>
 /// <para><b>Durability.</b> What is written is synced before the call ends, but for attempts and cleared marks, which only come before
-/// what is written later: a mark that a crash brings back is cleared again. Many callers' writes share one sync. After a crash every write is there whole, or not at all.</para>
+/// what is written later (a mark that a crash brings back is cleared again), and for writes of progress that nobody awaits, of which a
+/// power failure may take the last quarter of a second. Many callers' writes share one sync. After a crash every write is there whole, or not at all.</para>
 /// <para><b>Failure.</b> <see cref="Log.LogUnavailableException"/>: the store is away, the outcome unknown; all writes may be repeated.</para>
 /// </remarks>
 internal interface IWebhookStore

@@ -22,6 +22,9 @@ internal sealed class WebhookChanges
     /// <summary>Truncations to store, by channel, epoch and first offset. Those that only a replay met are none of the subscription's.</summary>
     public Dictionary<(string Channel, string Epoch, long From), StoredTruncation> Truncations { get; } = [];
 
+    /// <summary>Channels whose progress is to be deleted, before that of the same write is stored.</summary>
+    public HashSet<string> Forgotten { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Works them out.</summary>
     public static WebhookChanges Of(IReadOnlyList<WebhookEffect> effects)
     {
@@ -39,6 +42,9 @@ internal sealed class WebhookChanges
                     break;
                 case WebhookEffect.ForgetParked forget:
                     changes.Forget(forget.Ref, forget.StoredDue);
+                    break;
+                case WebhookEffect.ForgetChannel(var channel):
+                    changes.Forgotten.Add(channel);
                     break;
                 case WebhookEffect.Truncated { Replay: null } cut:
                     changes.Truncations[(cut.Channel, cut.Epoch, cut.From)] =
@@ -70,32 +76,4 @@ internal static class WebhookWake
     public static long NotBefore(WebhookSnapshot header) => header.Status != WebhookStatus.Active
         ? Never
         : Math.Max(header.HeldUntil, header.Circuit.OpenedAt > 0 ? header.Circuit.ProbeAt : 0);
-}
-
-/// <summary>Patterns of channels: names, or prefixes that end with <c>*</c>.</summary>
-internal static class WebhookPatterns
-{
-    /// <summary>Whether a pattern is a prefix, and which.</summary>
-    public static bool IsPrefix(string pattern, out ReadOnlySpan<char> prefix)
-    {
-        var wild = pattern.EndsWith('*');
-        prefix = wild ? pattern.AsSpan(0, pattern.Length - 1) : pattern;
-        return wild;
-    }
-
-    /// <summary>Whether a channel matches a pattern.</summary>
-    public static bool Matches(string pattern, string channel) => IsPrefix(pattern, out var prefix)
-        ? channel.AsSpan().StartsWith(prefix, StringComparison.Ordinal)
-        : string.Equals(pattern, channel, StringComparison.Ordinal);
-
-    /// <summary>Whether a channel matches one of some patterns.</summary>
-    public static bool Matches(IReadOnlyList<string> patterns, string channel)
-    {
-        foreach (var pattern in patterns)
-        {
-            if (Matches(pattern, channel)) return true;
-        }
-
-        return false;
-    }
 }

@@ -23,6 +23,12 @@ internal sealed class SimTopic(string name)
     /// <summary>The place before the first message that the subscription is owed.</summary>
     public Position Start { get; set; }
 
+    /// <summary>Whether the store knows that the subscription may have something to do here.</summary>
+    public bool Marked { get; set; }
+
+    /// <summary>The place that its mark names.</summary>
+    public Position Place { get; set; }
+
     /// <summary>How often its cursor was moved; what was sent before that no longer counts.</summary>
     public int Seeks { get; set; }
 

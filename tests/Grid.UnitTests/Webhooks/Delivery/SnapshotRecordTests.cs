@@ -12,6 +12,7 @@ public sealed class SnapshotRecordTests
         Reason = DisabledReason.NoSuccess,
         Window = 33,
         HeldUntil = 1_700_000_000_123,
+        HeldSince = 1_690_000_000_456,
         Circuit = new CircuitRecord(1_700_000_000_000, 1_700_000_030_000, 30_000),
         StoredDue = 1_700_000_100_000,
         Replay = new ReplayRecord("rp_1", 12.5, 5, 1, [new ReplayChannelRecord("a", new Position("e1", 3), 90, [new OffsetRange(5, 9)])]),
@@ -19,7 +20,7 @@ public sealed class SnapshotRecordTests
         [
             new ProgressRecord("room:ä", new Position("e1", 10), [new OffsetRange(12, 15), new OffsetRange(20, 20)],
                 [new ParkedRecord(11, 2, 1_700_000_000_500, null), new ParkedRecord(17, 1, 1_700_000_000_900, "key")]),
-            new ProgressRecord("b", new Position("e2", long.MaxValue), [], []),
+            new ProgressRecord("b", new Position("e2", long.MaxValue), [], [], IsBehind: true),
         ],
     };
 

@@ -63,6 +63,20 @@ public sealed class TurnTakingTests
     }
 
     [Fact]
+    public void Requests_crowd_when_they_have_more_than_half_of_their_tenants_slots()
+    {
+        Add("t", "hangs", "hangs");
+        Assert.False(_turns.IsCrowding(Assert.Single(TakeAll())));
+        for (var i = 0; i < 20; i++) Add("t", $"hangs{i}", "hangs");
+        var taken = TakeAll();
+        Assert.All(taken, turn => Assert.True(_turns.IsCrowding(turn)));
+        _turns.Overdue(taken[0]);
+        Assert.False(_turns.IsCrowding(taken[0]));
+        _turns.Done(taken[1], 1);
+        Assert.False(_turns.IsCrowding(taken[1]));
+    }
+
+    [Fact]
     public void An_endpoint_becomes_slow_and_fast_again_by_what_it_takes()
     {
         Add("t", "e", "1");

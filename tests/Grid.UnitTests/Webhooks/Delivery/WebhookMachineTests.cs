@@ -222,6 +222,34 @@ public sealed class WebhookMachineTests
     }
 
     [Fact]
+    public void An_endpoint_that_only_ever_asks_to_be_left_alone_is_disabled_after_five_days()
+    {
+        var rig = new Rig();
+        rig.Publish("a");
+        for (var day = 0; day < 5; day++)
+        {
+            rig.Answer(rig.TakeOne(), OutcomeKind.Hold, WebhookMachine.MaxHoldMs);
+            Assert.Equal(WebhookStatus.Active, rig.Machine.Status);
+            rig.Write();
+            rig.Crash();
+            rig.AdvanceToDue();
+        }
+
+        rig.Answer(rig.TakeOne(), OutcomeKind.Hold, WebhookMachine.MaxHoldMs);
+        Assert.Equal((WebhookStatus.Disabled, DisabledReason.NoSuccess), (rig.Machine.Status, rig.Machine.Reason));
+
+        // A success in between begins it anew.
+        Assert.True(rig.Machine.Enable([], rig.Now));
+        rig.Answer(rig.TakeOne(), OutcomeKind.Hold, 1_000);
+        rig.AdvanceToDue();
+        Assert.Single(rig.DeliverAll());
+        rig.Advance(TimeSpan.FromDays(6));
+        rig.Publish("a");
+        rig.Answer(rig.TakeOne(), OutcomeKind.Hold, 1_000);
+        Assert.Equal(WebhookStatus.Active, rig.Machine.Status);
+    }
+
+    [Fact]
     public void Gone_disables_and_keeps_the_message()
     {
         var rig = new Rig();

@@ -160,7 +160,11 @@ internal sealed partial class WebhookWorld
         if (_rows.Count > 0) throw Broken($"{_rows.Count} parked messages were forgotten.");
         if (machine.HasUnwritten) throw Broken("Something is never written.");
         if (machine.Lag > 0 || machine.Parked > 0 || machine.InFlight > 0 || machine.Replay is not null)
-            throw Broken($"It rests with lag {machine.Lag}, {machine.Parked} parked, {machine.InFlight} on their way.");
+        {
+            var behind = _topics.Select(t => machine.FirstUnsettled(t.Name) is { } first ? $"{t.Name}/{first}" : null).OfType<string>();
+            throw Broken($"It rests with lag {machine.Lag} ({string.Join(", ", behind)}), {machine.Parked} parked, {machine.InFlight} on their way.");
+        }
+
         foreach (var channel in _stored!.Channels)
         {
             if (channel.Ranges.Count > 0 || channel.Parked.Count > 0) throw Broken($"{channel.Channel} has remains in the store.");

@@ -85,8 +85,8 @@ internal sealed partial class WebhookWorld
         if (_active.Machine.Status == WebhookStatus.Disabled) Enable();
         _active.Machine.Resume(_now);
 
-        // The sweep finds every channel with work, whatever notices were lost.
-        foreach (var topic in _topics) _active.Machine.Notice(topic.Name, new Position(topic.Epoch, topic.Head));
+        // The sweep finds every subscription with marks, whatever notices were lost.
+        LookAtMarked();
         Pump(_active);
 
         // What was on its way may still disable or pause it.

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Grid.Protocol;
 using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Store;
 
 namespace Grid.UnitTests.Webhooks.Delivery;
 
@@ -74,6 +75,7 @@ internal sealed partial class WebhookWorld
         {
             InitialWindow = _chance.Next(1, 20), MaxWindow = _chance.Next(20, 64), MaxQueued = _chance.Next(8, 80),
             PageMessages = _chance.Next(1, 20), MaxParked = _chance.Next(3, 40), MaxRanges = _chance.Next(3, 40),
+            MaxRestingChannels = _chance.Next(0, 8),
             MaxUnwritten = _chance.Next(20, 300), WriteAfterAcks = _chance.Next(1, 64), MaxReads = _chance.Next(1, 8),
         };
         double[] own = [.. Enumerable.Range(0, _chance.Next(1, 6)).Select(_ => (double)_chance.Next(1, 600))];
@@ -119,6 +121,7 @@ internal sealed partial class WebhookWorld
     {
         if (_chance.Next(10) == 0 && _topics.Count < 8) AddTopic();
         var topic = _topics[_chance.Next(_topics.Count)];
+        if (!topic.Marked) topic.Place = new Position(topic.Epoch, topic.Head);
         for (var messages = _chance.Next(1, 40); messages > 0; messages--)
         {
             var key = _chance.Next(4) == 0 ? null : $"k{_chance.Next(3)}:{_number++}";
@@ -126,10 +129,40 @@ internal sealed partial class WebhookWorld
             message.Poisonous = _chance.Next(12) == 0;
         }
 
-        if (_calm || _chance.NextDouble() >= _noticeLost)
+        topic.Marked = true;
+        Trace($"{topic.Name} reaches {topic.Head}");
+        if (!_calm && _chance.NextDouble() < _noticeLost) return;
+        LookAtMarked();
+        if (_chance.Next(2) == 0) _active.Machine.Notice(topic.Name, new Position(topic.Epoch, topic.Head));
+        Pump(_active);
+    }
+
+    /// <summary>What a wake-up is: marks are read, and their channels looked at.</summary>
+    private void LookAtMarked()
+    {
+        foreach (var topic in _topics.Where(t => t.Marked))
         {
-            _active.Machine.Notice(topic.Name, new Position(topic.Epoch, topic.Head));
-            Pump(_active);
+            _active.Machine.Look(topic.Name);
+            _active.Machine.Add(topic.Name, topic.Place, _now);
+        }
+    }
+
+    /// <summary>Marks go where the machine says that nothing stands between.</summary>
+    private void ClearMarks(WebhookMachine machine)
+    {
+        foreach (var topic in _topics.Where(t => t.Marked))
+        {
+            var leaving = _chance.Next(3) == 0;
+            if (machine.ReachedEnd(topic.Name, leaving) != new Position(topic.Epoch, topic.Head))
+            {
+                if (leaving && machine.StayBehind(topic.Name, _now)) Trace($"{topic.Name} stays behind");
+                continue;
+            }
+
+            topic.Marked = false;
+
+            Trace($"{topic.Name} has no mark any more");
+            machine.Unmarked(topic.Name, _now);
         }
     }
 
@@ -155,9 +188,9 @@ internal sealed partial class WebhookWorld
     private void Activate()
     {
         var bytes = _stored is null ? null : SnapshotRecord.ToBytes(_stored);
-        var machine = new WebhookMachine(_settings, bytes is null ? null : SnapshotRecord.Read(bytes), new Random(_chance.Next()), _now);
+        var machine = new WebhookMachine(_settings, bytes is null ? null : SnapshotRecord.Read(bytes), new Random(_chance.Next()), _now, _chance.Next(4) == 0);
         _active = new Activation((_active?.Number ?? 0) + 1, machine);
-        foreach (var topic in _topics) machine.Add(topic.Name, topic.Start, _now);
+        LookAtMarked();
         if (_rowsByHand && _rows.Count > 0) machine.NoticeParked(_rows.Values.Min(r => r.Due), _now);
         Trace("starts");
         Pump(_active);
@@ -258,6 +291,8 @@ internal sealed partial class WebhookWorld
             var done = torn ? _chance.Next(write.Effects.Count + 1) : write.Effects.Count;
             foreach (var effect in write.Effects.Take(done)) Apply(effect, torn);
             if (torn) return;
+            var forgotten = WebhookChanges.Of(write.Effects).Forgotten;
+            if (_stored is not null) _stored = _stored with { Channels = [.. _stored.Channels.Where(c => !forgotten.Contains(c.Channel))] };
             _stored = _stored is null ? write.Snapshot : _stored.With(write.Snapshot);
             foreach (var message in acks) message.Written = !message.MayRepeat;
         };
@@ -267,6 +302,7 @@ internal sealed partial class WebhookWorld
             act.ApplyWrite = null;
             if (fails) act.Unwritten.AddRange(acks);
             act.Machine.EndWrite(!fails, _now);
+            if (!fails && act.Machine.Status == WebhookStatus.Active) ClearMarks(act.Machine);
         }));
     }
 }

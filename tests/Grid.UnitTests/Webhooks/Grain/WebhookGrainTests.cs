@@ -218,7 +218,7 @@ public sealed class WebhookGrainTests
         await using var endpoint = new WebhookReceiver();
         endpoint.Inbox.Answer = Answers.Status(500);
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["*"], Schedule = [0] });
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["grid:*"], Schedule = [0] });
         for (var i = 0; i < 12; i++) await grid.PublishAsync(WebhookEvents.Channel);
         await grid.UntilAsync(() => grid.Store.SnapshotOf(grid.Id)?.Circuit.OpenedAt > 0);
         Assert.Empty(grid.Events);

@@ -2,6 +2,7 @@ using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
+using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Store;
 using Grid.Server.Webhooks.Store.RocksDb;
@@ -228,7 +229,7 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
             switch (random.Next(10))
             {
                 case < 5:
-                    string[] woken = [.. webhooks.Where(w => WebhookPatterns.Matches(w.Value.Patterns, channel) && !marks.ContainsKey((w.Key, channel))).Select(w => w.Key).Order()];
+                    string[] woken = [.. webhooks.Where(w => ChannelPatterns.Match(w.Value.Patterns, channel) && !marks.ContainsKey((w.Key, channel))).Select(w => w.Key).Order()];
                     foreach (var w in woken) marks[(w, channel)] = head.Offset;
                     heads[channel]++;
                     var append = AppendAsync(new(tenant, channel), head);

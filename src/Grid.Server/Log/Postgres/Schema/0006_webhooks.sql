@@ -246,7 +246,8 @@ begin
         select distinct s.i, s.tenant, s.channel, p.id, s.epoch, s.head
         from stale s
         join webhook_patterns p on p.tenant = s.tenant and p.pattern = any (
-            array(select left(s.channel, n - 1) || '*' from unnest(s.lengths) n where n <= length(s.channel) + 1) || s.channel)
+            array(select left(s.channel, n - 1) || '*' from unnest(s.lengths) n
+                where n <= length(s.channel) + 1 and (n > 5 or left(s.channel, 5) <> 'grid:')) || s.channel)
         where not exists (select from webhook_marks k where k.tenant = s.tenant and k.id = p.id and k.channel = s.channel)),
     made as (
         insert into webhook_marks (tenant, id, channel, epoch, place)
@@ -524,7 +525,8 @@ create function write_webhooks(
     _c_item int[], _c_channel text[], _c_record bytea[],
     _p_item int[], _p_message text[], _p_if_due bigint[], _p_due bigint[], _p_record bytea[],
     _d_item int[], _d_message text[], _d_at bigint[], _d_record bytea[],
-    _t_item int[], _t_channel text[], _t_epoch text[], _t_first bigint[], _t_last bigint[], _t_record bytea[])
+    _t_item int[], _t_channel text[], _t_epoch text[], _t_first bigint[], _t_last bigint[], _t_record bytea[],
+    _f_item int[], _f_channel text[])
 returns int[]
 language plpgsql
 set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off
@@ -570,6 +572,12 @@ begin
         where _ok[r.item]
         on conflict (tenant, id, channel, epoch, first) do update set last = excluded.last, record = excluded.record
         where t.last <= excluded.last;
+    end if;
+
+    if cardinality(_f_item) > 0 then
+        delete from webhook_channels c
+        using unnest(_f_item, _f_channel) r(item, channel)
+        where _ok[r.item] and c.tenant = _tenants[r.item] and c.id = _ids[r.item] and c.channel = r.channel;
     end if;
 
     insert into webhook_channels as c (tenant, id, channel, record)

@@ -148,16 +148,22 @@ internal sealed partial class PostgresWebhookStore
     public async ValueTask<IReadOnlyList<string>> FindChannelsAsync(
         string tenant, string pattern, string after, int limit, CancellationToken cancellationToken = default)
     {
-        var (from, to) = Names(tenant, pattern);
-        return await RowsAsync(
-            "select substr(name, $4) from channels where name >= $1 and name < $2 and name > $3 order by name limit $5",
-            r => r.GetString(0),
-            cancellationToken,
-            P(from),
-            P(to),
-            P($"{tenant}/{after}"),
-            P(tenant.Length + 2),
-            P(limit));
+        var found = new List<string>();
+        foreach (var (from, to) in Names(tenant, pattern))
+        {
+            if (found.Count == limit) break;
+            found.AddRange(await RowsAsync(
+                "select substr(name, $4) from channels where name >= $1 and name < $2 and name > $3 order by name limit $5",
+                r => r.GetString(0),
+                cancellationToken,
+                P(from),
+                P(to),
+                P($"{tenant}/{after}"),
+                P(tenant.Length + 2),
+                P(limit - found.Count)));
+        }
+
+        return found;
     }
 
     private static StoredWebhook ReadWebhook(string tenant, NpgsqlDataReader row) => new()

@@ -149,9 +149,9 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
         await Task.Delay(AnswerTime, cancellationToken);
         await CallAsync("select wait_for_appends()", cancellationToken);
         var (tenant, id) = webhook.Id;
-        foreach (var pattern in webhook.Channels)
+        foreach (var (first, to) in webhook.Channels.SelectMany(p => Names(tenant, p)))
         {
-            var (from, to) = Names(tenant, pattern);
+            var from = first;
             while (true)
             {
                 var last = fromStart
@@ -165,9 +165,15 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     }
 
     /// <summary>The rows' names that match a pattern: from one to before another. Names have no character below or above these.</summary>
-    private static (string From, string To) Names(string tenant, string pattern) => WebhookPatterns.IsPrefix(pattern, out var prefix)
-        ? ($"{tenant}/{prefix}", $"{tenant}/{prefix}\u007f")
-        : ($"{tenant}/{pattern}", $"{tenant}/{pattern}\u0001");
+    private static (string From, string To)[] Names(string tenant, string pattern)
+    {
+        if (!ChannelPatterns.IsPrefix(pattern, out var prefix)) return [($"{tenant}/{pattern}", $"{tenant}/{pattern}\u0001")];
+        var (from, to) = ($"{tenant}/{prefix}", $"{tenant}/{prefix}\u007f");
+        if (ChannelPatterns.IsOwn(prefix) || !ChannelPatterns.Own.AsSpan().StartsWith(prefix, StringComparison.Ordinal)) return [(from, to)];
+
+        // Around Grid's own.
+        return [(from, $"{tenant}/{ChannelPatterns.Own}"), ($"{tenant}/{ChannelPatterns.Own}\u007f", to)];
+    }
 
     private static NpgsqlParameter Bytes(byte[]? value) =>
         new() { Value = (object?)value ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Bytea };

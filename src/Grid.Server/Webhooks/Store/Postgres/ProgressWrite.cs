@@ -21,9 +21,10 @@ internal sealed record ProgressWrite(WebhookId Webhook, WebhookSnapshot Snapshot
         var parked = numbered.SelectMany(n => n.Write.Changes.Parked.Select(p => (n.Number, Message: p.Key.ToId(), Row: p.Value))).ToArray();
         var dead = numbered.SelectMany(n => n.Write.Changes.DeadLetters.Values.Select(d => (n.Number, Row: d))).ToArray();
         var cuts = numbered.SelectMany(n => n.Write.Changes.Truncations.Values.Select(t => (n.Number, Row: t))).ToArray();
+        var forgotten = numbered.SelectMany(n => n.Write.Changes.Forgotten.Select(f => (n.Number, Channel: f))).ToArray();
         var refused = (int[]?)await PostgresCall.WriteAsync(
             source,
-            "select write_webhooks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
+            "select write_webhooks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)",
             CancellationToken.None,
             P(Array(writes, w => w.Webhook.Tenant)),
             P(Array(writes, w => w.Webhook.Id)),
@@ -48,7 +49,9 @@ internal sealed record ProgressWrite(WebhookId Webhook, WebhookSnapshot Snapshot
             P(Array(cuts, t => t.Row.Epoch)),
             P(Array(cuts, t => t.Row.From)),
             P(Array(cuts, t => t.Row.To)),
-            P(Array(cuts, t => WebhookRowRecords.ToBytes(t.Row))));
+            P(Array(cuts, t => WebhookRowRecords.ToBytes(t.Row))),
+            P(Array(forgotten, f => f.Number)),
+            P(Array(forgotten, f => f.Channel)));
         var written = new bool[writes.Count];
         System.Array.Fill(written, true);
         foreach (var number in refused ?? []) written[number - 1] = false;

@@ -21,6 +21,9 @@ internal sealed class KnownWebhook(WebhookId id, IReadOnlyList<string> channels)
     /// <summary>See <see cref="WebhookWake.NotBefore"/>.</summary>
     public long NotBefore { get; set; }
 
+    /// <summary>When its progress was synced last, in Unix milliseconds.</summary>
+    public long SyncedAt { get; set; }
+
     /// <summary>When it has something to do though nothing happens.</summary>
     public long NextWake { get; set; } = WebhookWake.Never;
 
@@ -115,9 +118,11 @@ internal sealed class TenantHooks
         var found = new HashSet<KnownWebhook>();
         if (_names.TryGetValue(channel, out var named)) found.UnionWith(named);
         var prefixes = _prefixes.GetAlternateLookup<ReadOnlySpan<char>>();
+        var isOwn = ChannelPatterns.IsOwn(channel);
         foreach (var length in _lengths.Keys)
         {
             if (length > channel.Length) break;
+            if (isOwn && length < ChannelPatterns.Own.Length) continue;
             if (prefixes.TryGetValue(channel.AsSpan(0, length), out var wild)) found.UnionWith(wild);
         }
 
@@ -125,5 +130,5 @@ internal sealed class TenantHooks
     }
 
     private (Dictionary<string, List<KnownWebhook>> Table, string Text) Place(string pattern) =>
-        WebhookPatterns.IsPrefix(pattern, out var prefix) ? (_prefixes, prefix.ToString()) : (_names, pattern);
+        ChannelPatterns.IsPrefix(pattern, out var prefix) ? (_prefixes, prefix.ToString()) : (_names, pattern);
 }

@@ -103,7 +103,7 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     public async ValueTask<bool> WriteAsync(
         WebhookId webhook, WebhookWrite write, long? nextWake, CancellationToken cancellationToken = default) =>
         await _store.Writer.RunAsync(
-            new WriteProgressJob(log, webhook, write.Snapshot, WebhookChanges.Of(write.Effects), nextWake), cancellationToken);
+            new WriteProgressJob(log, webhook, write, WebhookChanges.Of(write.Effects), nextWake), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<ParkedRow>> ReadParkedAsync(
@@ -175,7 +175,7 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
         Read<IReadOnlyList<string>>(database =>
         {
             var tenantLength = RowKeys.Channel(new ChannelId(tenant, "")).Length;
-            if (!WebhookPatterns.IsPrefix(pattern, out var prefix))
+            if (!ChannelPatterns.IsPrefix(pattern, out var prefix))
             {
                 return string.CompareOrdinal(pattern, after) > 0 && limit > 0
                     && database.Db.Get(RowKeys.Channel(new ChannelId(tenant, pattern)).AsSpan(), database.Channels.Handle) is not null
@@ -185,8 +185,20 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
 
             var start = RowKeys.Channel(new ChannelId(tenant, prefix.ToString()));
             byte[]? from = string.CompareOrdinal(after, prefix.ToString()) < 0 ? null : [.. RowKeys.Channel(new ChannelId(tenant, after)), 0];
-            return [.. WebhookRows.Scan(database, database.Channels, start, from, limit).Select(
-                r => Encoding.UTF8.GetString(r.Key.AsSpan(tenantLength)))];
+            var found = new List<string>();
+            while (found.Count < limit)
+            {
+                var wanted = limit - found.Count;
+                string[] page = [.. Names(from, wanted)];
+                found.AddRange(ChannelPatterns.IsOwn(prefix) ? page : page.Where(static c => !ChannelPatterns.IsOwn(c)));
+                if (page.Length < wanted) break;
+                from = [.. RowKeys.Channel(new ChannelId(tenant, page[^1])), 0];
+            }
+
+            return found;
+
+            IEnumerable<string> Names(byte[]? first, int most) => WebhookRows.Scan(database, database.Channels, start, first, most).Select(
+                r => Encoding.UTF8.GetString(r.Key.AsSpan(tenantLength)));
         });
 
     private ValueTask<T> Read<T>(Func<OpenDatabase, T> read) => ValueTask.FromResult(Guarded(read));

@@ -166,30 +166,45 @@ internal sealed class ClearMarksJob(RocksDbMessageLog log, WebhookId webhook, IR
     }
 }
 
-/// <summary>Stores progress, and what its effects come to.</summary>
+/// <summary>
+/// Stores progress, and what its effects come to. A busy subscription's progress alone is synced every <see cref="SyncMs"/> only: it is
+/// written after every few deliveries, and each sync would hold up the one writer for longer than they took.
+/// </summary>
 internal sealed class WriteProgressJob(
-    RocksDbMessageLog log, WebhookId webhook, Delivery.WebhookSnapshot snapshot, WebhookChanges changes, long? nextWake)
+    RocksDbMessageLog log, WebhookId webhook, Delivery.WebhookWrite write, WebhookChanges changes, long? nextWake)
     : WebhookJob<bool>(log, webhook)
 {
+    /// <summary>How much of a subscription's progress a power failure can take at most, in milliseconds.</summary>
+    private const long SyncMs = 250;
+
+    private readonly Delivery.WebhookSnapshot _snapshot = write.Snapshot;
+    private bool _synced = true;
+
     private readonly List<(byte[] Key, byte[] Value)> _rows =
     [
-        (WebhookRowKeys.Of(webhook, WebhookRow.Header), WebhookRowRecords.ToBytes(snapshot, nextWake)),
-        .. snapshot.Channels.Select(c => (WebhookRowKeys.Of(webhook, WebhookRow.Channel, c.Channel), Delivery.SnapshotRecord.ToBytes(c))),
+        (WebhookRowKeys.Of(webhook, WebhookRow.Header), WebhookRowRecords.ToBytes(write.Snapshot, nextWake)),
+        .. write.Snapshot.Channels.Select(c => (WebhookRowKeys.Of(webhook, WebhookRow.Channel, c.Channel), Delivery.SnapshotRecord.ToBytes(c))),
     ];
 
     /// <inheritdoc/>
     public override int Bytes => 256 + _rows.Sum(r => r.Value.Length + 64) + ((changes.Parked.Count + changes.DeadLetters.Count) * 512);
 
     /// <inheritdoc/>
+    public override bool Synced => _synced;
+
+    /// <inheritdoc/>
     protected override bool Change(WriteGroup group, KnownWebhook? known)
     {
-        if (known is null || known.Generation > snapshot.Generation) return false;
+        if (known is null || known.Generation > _snapshot.Generation) return false;
+        _synced = write.IsAwaited || write.Effects.Count > 0 || Math.Abs(group.Now - known.SyncedAt) >= SyncMs;
+        if (_synced) known.SyncedAt = group.Now;
         foreach (var letter in changes.DeadLetters.Values) WebhookRowChanges.PutDeadLetter(group, Webhook, letter);
         foreach (var (message, change) in changes.Parked) WebhookRowChanges.Park(group, Webhook, message, change);
         foreach (var cut in changes.Truncations.Values) WebhookRowChanges.PutTruncation(group, Webhook, cut);
+        foreach (var channel in changes.Forgotten) Delete(group, WebhookRowKeys.Of(Webhook, WebhookRow.Channel, channel));
         foreach (var (key, value) in _rows) Put(group, key, value);
-        known.Generation = snapshot.Generation;
-        known.NotBefore = WebhookWake.NotBefore(snapshot);
+        known.Generation = _snapshot.Generation;
+        known.NotBefore = WebhookWake.NotBefore(_snapshot);
         known.NextWake = nextWake ?? WebhookWake.Never;
         return true;
     }
@@ -231,21 +246,29 @@ internal sealed class ParkJob(RocksDbMessageLog log, WebhookId webhook, IReadOnl
 internal sealed class FindDueJob(RocksDbMessageLog log, IReadOnlyCollection<int> shards, long nowMs, WebhookId? after, int limit)
     : StoreJob<IReadOnlyList<WebhookId>>
 {
+    private static readonly Comparer<WebhookId> LastFirst = Comparer<WebhookId>.Create(static (left, right) => Compare(right, left));
+
     /// <inheritdoc/>
     public override bool Synced => false;
 
     /// <inheritdoc/>
     public override bool Prepare(WriteGroup group)
     {
-        var wanted = shards.ToHashSet();
-        var due = new List<WebhookId>();
+        var wanted = new bool[WebhookId.Shards];
+        foreach (var shard in shards) wanted[shard] = true;
+
+        // The first ones, the last of them on top. Sorting all would hold up the writer for each page while very many are due.
+        var first = new PriorityQueue<WebhookId, WebhookId>(LastFirst);
         foreach (var webhook in log.Marks.All(group))
         {
-            if (wanted.Contains(webhook.Shard) && webhook.IsDue(nowMs) && (after is not { } a || Compare(webhook.Id, a) > 0)) due.Add(webhook.Id);
+            if (!wanted[webhook.Shard] || !webhook.IsDue(nowMs) || (after is { } a && Compare(webhook.Id, a) <= 0)) continue;
+            if (first.Count < limit) first.Enqueue(webhook.Id, webhook.Id);
+            else if (limit > 0 && Compare(webhook.Id, first.Peek()) < 0) first.EnqueueDequeue(webhook.Id, webhook.Id);
         }
 
-        due.Sort(Compare);
-        Result = due.Count > limit ? due[..limit] : due;
+        var due = new WebhookId[first.Count];
+        for (var i = due.Length - 1; i >= 0; i--) due[i] = first.Dequeue();
+        Result = due;
         return true;
     }
 

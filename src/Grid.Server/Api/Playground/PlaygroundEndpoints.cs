@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using Grid.Server.Hosting;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -15,8 +16,11 @@ internal static class PlaygroundEndpoints
     private static readonly TimeSpan Lifetime = TimeSpan.FromHours(12);
     private static readonly Capabilities Allowed = new(
     [
-        .. new[] { "board:*", "chat:*", "pointer:*" }
+        .. new[] { "board:*", "chat:*", "pointer:*", PlaygroundWebhookRules.Channels }
             .Select(p => KeyValuePair.Create(p, Capability.Subscribe | Capability.Publish | Capability.History)),
+
+        // What happens to the webhooks of all rooms, without their messages.
+        KeyValuePair.Create(WebhookEvents.Channel, Capability.Subscribe | Capability.History),
     ]);
 
     /// <summary>Maps the endpoint.</summary>
@@ -27,7 +31,7 @@ internal static class PlaygroundEndpoints
         .WithName("createPlaygroundToken").WithTags("Playground")
         .WithSummary("Make a token for the playground page")
         .WithDescription("Needs no credential. By default only visitors from the server's own machine get one (`Grid:Playground:Enabled`). The token is "
-            + "for the tenant `playground` and its channels `board:*`, `chat:*` and `pointer:*`, for 12 hours.")
+            + "for the tenant `playground` and its channels `board:*`, `chat:*`, `pointer:*` and `hook:*`, for 12 hours.")
         .Produces<PlaygroundTokenResponse>()
         .WithProblems(403, 429, 503)
         .WithExample(null, """{"token":"eyJhbGciOiJIUzI1NiIs….…","expiresAt":"2026-01-01T12:00:00Z","user":"guest-7kq2"}""");
@@ -71,14 +75,4 @@ internal static class PlaygroundEndpoints
             return GridProblem.Unavailable();
         }
     }
-}
-
-/// <summary>Limits the tokens that strangers get from the playground.</summary>
-internal sealed class PlaygroundLimiter : IDisposable
-{
-    /// <summary>Tokens by address: 60 at once, then one a second.</summary>
-    public AddressLimiter Visits { get; } = new(burst: 60, perPermit: TimeSpan.FromSeconds(1));
-
-    /// <inheritdoc/>
-    public void Dispose() => Visits.Dispose();
 }
