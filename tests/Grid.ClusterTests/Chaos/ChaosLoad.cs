@@ -30,7 +30,7 @@ internal sealed record LoadSize
 
 /// <summary>
 /// Clients of every kind on a cluster, each on whichever silo the balancer gives it: pipelining publishers, sessions with their own
-/// cursors and with the server's, readers of event streams, applications on both SDKs. One history for the checker.
+/// cursors and with the server's, readers of event streams, applications on both SDKs, and webhooks. One history for the checker.
 /// </summary>
 internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : IAsyncDisposable
 {
@@ -39,6 +39,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
     private readonly List<LoadConsumer> _consumers = [];
     private readonly List<SseConsumer> _streams = [];
     private readonly List<Peer> _peers = [];
+    private readonly ChaosWebhooks _webhooks = new(cluster.Network!.Bridge);
     private readonly CancellationTokenSource _stop = new();
     private readonly string[] _channels = [.. Enumerable.Range(0, size.Channels).Select(i => $"room:{i}")];
     private readonly LoadHosts _hosts = new(cluster.Pick)
@@ -65,6 +66,8 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
 
     public IReadOnlyList<Peer> Peers => _peers;
 
+    public ChaosWebhooks Webhooks => _webhooks;
+
     /// <summary>How many publishes were acknowledged.</summary>
     public int Acknowledged => _acknowledged + _peers.Sum(p => p.Acknowledged);
 
@@ -76,7 +79,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
     public IReadOnlyList<string> Oddities =>
     [
         .. _publishers.SelectMany(p => p.Oddities), .. _consumers.SelectMany(c => c.Oddities), .. _streams.SelectMany(s => s.Oddities),
-        .. _peers.SelectMany(p => p.Oddities),
+        .. _peers.SelectMany(p => p.Oddities), .. _webhooks.Oddities,
     ];
 
     /// <summary>Connects everybody and begins to publish.</summary>
@@ -102,6 +105,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
         }
 
         await MakePeersAsync(http);
+        await _webhooks.StartAsync(http, _channels);
         await Task.WhenAll([.. _consumers.Select(c => c.Ready), .. _streams.Select(s => s.Ready), .. _peers.Select(p => p.StartAsync(PeerChannels, deadline))])
             .WaitAsync(deadline.Token);
         for (var i = 0; i < size.Publishers; i++)
@@ -157,6 +161,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
                 await deadline.UntilAsync(() => consumer.HasReached(channel, stored.Head), () => $"{consumer.Name} reaches {stored.Head} of {channel}; it is at {consumer.Records[channel].Position}; {Describe()}");
             foreach (var stream in _streams.Where(s => s.Channel == channel))
                 await deadline.UntilAsync(() => stream.HasReached(stored.Head), () => $"{stream.Name} reaches {stored.Head} of {channel}; {Describe()}");
+            await _webhooks.ReachAsync(stored, deadline);
             foreach (var peer in PeerChannels.Contains(channel) ? _peers : [])
                 await deadline.UntilAsync(() => peer.HasReached(channel, stored.Head), () => $"{peer} reaches {stored.Head} of {channel}; {Describe()}");
         }
@@ -183,6 +188,7 @@ internal sealed class ChaosLoad(TestCluster cluster, int seed, LoadSize size) : 
         await _publishing.ContinueWith(static t => t.Exception, TaskScheduler.Default);
         await Task.WhenAll(_consumers.Select(c => c.DisposeAsync().AsTask()).Concat(_streams.Select(s => s.DisposeAsync().AsTask())));
         foreach (var publisher in _publishers) publisher.Dispose();
+        await _webhooks.DisposeAsync();
         _stop.Dispose();
     }
 

@@ -18,6 +18,7 @@ internal static class ChaosReport
             + $"{load.Publishers.Sum(p => p.GivenUp) + load.Peers.Sum(p => p.Unavailable)} given up");
         Line(text, "sent once, answered 'duplicate'", $"{load.History.Publishes.Count(p => p.Attempts == 1 && p.Acknowledgements.Any(a => a.Duplicate))} (a silo's own second try)");
         Line(text, "deliveries", $"{load.Delivered}");
+        Line(text, "webhooks", $"{load.Webhooks.Delivered} requests, {load.Webhooks.Repeats} of them repeats");
         Line(text, "welcomes", Counts(load.Consumers.SelectMany(c => c.Welcomes).GroupBy(w => w.Key).Select(g => new KeyValuePair<string, int>(g.Key, g.Sum(x => x.Value)))));
         Line(text, "sessions lost with Redis", $"{load.Consumers.Sum(c => c.StateLosses)}, before their first checkpoint {load.Consumers.Sum(c => c.EarlyLosses)}");
         Line(text, "event streams opened", $"{load.Streams.Sum(s => s.Streams)}");

@@ -12,6 +12,7 @@ namespace Grid.ClusterTests.Chaos;
 /// commas, does only these, in that order, in a short run; <c>GRID_CHAOS_LONGEST</c> is the longest that a silo stands still or is cut
 /// off, in seconds.
 /// </summary>
+[Collection(AloneTests.Name)]
 public class ChaosTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(180);
@@ -45,6 +46,7 @@ public class ChaosTests(ITestOutputHelper output)
         KeyValuePair<string, string?>[] settings =
         [
             new("Grid__CheckpointInterval", "00:00:01"), new("Grid__Heartbeat", "00:00:05"), new("Grid__DrainSpan", "00:00:02"),
+            new("Grid__Webhooks__AllowPrivateNetworks", "true"),
             new("Logging__Console__FormatterOptions__TimestampFormat", "HH:mm:ss.fff "),
         ];
         await using var cluster = await TestCluster.StartAsync(silos: 3, settings, cuttable: true);

@@ -31,12 +31,17 @@ internal sealed class GrainEye : IAsyncDisposable
     }
 
     /// <summary>The silo on which a channel's grain is active.</summary>
-    public async Task<TestSilo> SiloOfAsync(string channel)
+    public Task<TestSilo> SiloOfAsync(string channel) => SiloOfAsync(Client.GetChannel(new ChannelId("default", channel)), channel);
+
+    /// <summary>The silo on which a webhook's grain is active.</summary>
+    public Task<TestSilo> SiloOfWebhookAsync(string id) => SiloOfAsync(Client.GetGrain<IWebhookGrain>($"default/{id}"), id);
+
+    private IClusterClient Client => _host.Services.GetRequiredService<IClusterClient>();
+
+    private async Task<TestSilo> SiloOfAsync(IAddressable grain, string name)
     {
-        var client = _host.Services.GetRequiredService<IClusterClient>();
-        var grain = client.GetChannel(new ChannelId("default", channel));
-        var address = await client.GetGrain<IManagementGrain>(0).GetActivationAddress(grain)
-            ?? throw new TestFailedException($"The grain of {channel} is active nowhere.");
+        var address = await Client.GetGrain<IManagementGrain>(0).GetActivationAddress(grain)
+            ?? throw new TestFailedException($"The grain of {name} is active nowhere.");
         return _cluster.Silos.Single(s => s.SiloPort == address.Endpoint.Port);
     }
 

@@ -34,6 +34,9 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public PostgresServer Postgres { get; private set; } = null!;
 
+    /// <summary>The connection string of the cluster's database, from here.</summary>
+    public string ConnectionString => _database;
+
     /// <summary>The name of the cluster's database.</summary>
     public string Database => new NpgsqlConnectionStringBuilder(_database).Database!;
 
@@ -222,7 +225,8 @@ internal sealed class TestCluster : IAsyncDisposable
         var place = Network is null ? HostPlace.Loopback : await Network.AddPlaceAsync();
         lock (_silos)
         {
-            var silo = new TestSilo(_silos.Count, place, _settings);
+            var home = Directory.CreateDirectory(_folder[$"home-{_silos.Count}"]);
+            var silo = new TestSilo(_silos.Count, place, _settings, home.FullName);
             _silos.Add(silo);
             return silo;
         }

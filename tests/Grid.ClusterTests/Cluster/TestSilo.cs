@@ -13,7 +13,7 @@ internal sealed class TestSilo : IAsyncDisposable
     private readonly ConcurrentQueue<int> _exits = new();
     private volatile bool _wanted;
 
-    public TestSilo(int number, HostPlace place, IReadOnlyDictionary<string, string?> settings)
+    public TestSilo(int number, HostPlace place, IReadOnlyDictionary<string, string?> settings, string home)
     {
         Number = number;
         Place = place;
@@ -24,6 +24,9 @@ internal sealed class TestSilo : IAsyncDisposable
             ["Grid__SiloPort"] = SiloPort.ToString(CultureInfo.InvariantCulture),
             ["Grid__GatewayPort"] = GatewayPort.ToString(CultureInfo.InvariantCulture),
             ["Grid__AdvertisedAddress"] = place.Address.ToString(),
+
+            // As on a machine of its own: what a process keeps in its user's folder is nobody else's.
+            ["HOME"] = home,
         };
         Host = new HostProcess(own, place: place);
     }

@@ -70,8 +70,8 @@ public sealed class PublishedHost : IAsyncLifetime, IDisposable
     }
 }
 
-/// <summary>The tests that use the published host, one after the other.</summary>
-[CollectionDefinition(Name)]
+/// <summary>The tests that use the published host, one after the other, and while no other test runs: making it takes all processors.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class PublishedHostTests : ICollectionFixture<PublishedHost>
 {
     public const string Name = "published host";

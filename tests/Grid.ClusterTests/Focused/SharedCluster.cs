@@ -16,7 +16,7 @@ public sealed class SharedCluster : IAsyncLifetime
         silos: 3,
         [
             new("Grid__CheckpointInterval", "00:00:01"), new("Grid__Heartbeat", "00:00:05"), new("Grid__DrainSpan", "00:00:01"),
-            new("Grid__Namespaces__live__Durability", "Ephemeral"),
+            new("Grid__Namespaces__live__Durability", "Ephemeral"), new("Grid__Webhooks__AllowPrivateNetworks", "true"),
         ]);
 
     public async Task DisposeAsync() => await Cluster.DisposeAsync();
@@ -32,8 +32,8 @@ public sealed class SharedCluster : IAsyncLifetime
     }
 }
 
-/// <summary>The tests that share a cluster.</summary>
-[CollectionDefinition(Name)]
+/// <summary>The tests that share a cluster, while no other test runs.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class SharedClusterTests : ICollectionFixture<SharedCluster>
 {
     public const string Name = "shared cluster";

@@ -27,10 +27,10 @@ public sealed class ContractHost : IAsyncLifetime
     public GridHttp Http { get; private set; } = null!;
 
     /// <summary>
-    /// A channel with 60 messages, of which retention has taken at least the first three, and its epoch. Once for all tests, since
-    /// retention looks only every half minute.
+    /// A channel with 60 messages, of which retention has taken at least the first three, and its epoch. Once for all tests, and begun
+    /// before the first of them, since retention looks only every half minute.
     /// </summary>
-    public Task<(string Channel, string Epoch)> Trimmed => _trimmed ??= TrimAsync();
+    public Task<(string Channel, string Epoch)> Trimmed => _trimmed!;
 
     public Uri Address => Process.Address;
 
@@ -44,6 +44,7 @@ public sealed class ContractHost : IAsyncLifetime
     {
         await Process.StartAsync();
         Http = Process.Http();
+        _trimmed = TrimAsync();
     }
 
     private async Task<(string Channel, string Epoch)> TrimAsync()
@@ -58,8 +59,11 @@ public sealed class ContractHost : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
-        Http?.Dispose();
         await Process.DisposeAsync();
+
+        // Of no use without its host, and its failure is that of a test that asked.
+        if (_trimmed is not null) await _trimmed.ContinueWith(static t => _ = t.Exception, TaskScheduler.Default);
+        Http?.Dispose();
     }
 }
 

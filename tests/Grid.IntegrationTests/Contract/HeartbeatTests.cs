@@ -3,6 +3,7 @@ using Grid.Testing.Wire;
 
 namespace Grid.IntegrationTests.Contract;
 
+[Collection(AloneTests.Name)]
 public class HeartbeatTests
 {
     [Fact]

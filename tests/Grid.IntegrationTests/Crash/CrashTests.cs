@@ -9,6 +9,7 @@ namespace Grid.IntegrationTests.Crash;
 /// The real host under pipelined load, killed at random moments and started again on its data. Then the whole history is judged.
 /// <c>GRID_SEED</c> repeats a run's random choices (not the machine's timing); <c>GRID_CRASH_ROUNDS</c> makes it longer.
 /// </summary>
+[Collection(AloneTests.Name)]
 public class CrashTests(ITestOutputHelper output)
 {
     private const int Publishers = 20;

@@ -10,6 +10,7 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Grid.IntegrationTests.Embedding;
 
 /// <summary>What connections and sessions leave behind when they are over: nothing.</summary>
+[Collection(AloneTests.Name)]
 public class LeftoverTests(ShopApp app) : IClassFixture<ShopApp>
 {
     private ConnectionRegistry Connections => app.Services.GetRequiredService<ConnectionRegistry>();

@@ -12,6 +12,7 @@ namespace Grid.IntegrationTests.Fuzz;
 /// Garbage and spoiled frames on many sockets. The host must live, must not log errors, must go on serving others, and must give
 /// back what the sockets cost. <c>GRID_SEED</c> repeats the bytes of a run; <c>GRID_FUZZ_SOCKETS</c> makes it longer.
 /// </summary>
+[Collection(AloneTests.Name)]
 public class FuzzTests(ITestOutputHelper output)
 {
     private const long AllowedGrowth = 64L << 20;

@@ -11,6 +11,7 @@ namespace Grid.IntegrationTests.Sdk;
 /// Applications that use only the SDKs, with the SDKs' own keys and reconnects, while the real host is killed and their sockets are
 /// cut. What reached the applications, what they were answered and what is stored is judged as one history.
 /// </summary>
+[Collection(AloneTests.Name)]
 public class SdkCrashTests(ITestOutputHelper output)
 {
     private const int MessagesPerPeer = 1200;

@@ -7,8 +7,10 @@ using Xunit.Abstractions;
 
 namespace Grid.IntegrationTests.Slow;
 
+[Collection(AloneTests.Name)]
 public class JsonSlowConsumerTests(ITestOutputHelper output) : SlowConsumerTests(output, Subprotocols.Json);
 
+[Collection(AloneTests.Name)]
 public class ProtoSlowConsumerTests(ITestOutputHelper output) : SlowConsumerTests(output, Subprotocols.Proto);
 
 /// <summary>Consumers that stop reading cost the others nothing, and the host no memory.</summary>

@@ -10,6 +10,7 @@ namespace Grid.IntegrationTests.Telemetry;
 /// counts hardly depend on machine and load where times do. The bounds lie a quarter to a half above what was measured; who lowers the
 /// figures lowers them.
 /// </summary>
+[Collection(AloneTests.Name)]
 public class AllocationTests(ITestOutputHelper output)
 {
     private const string Room = "room:1";

@@ -4,6 +4,7 @@ using Grid.Testing.Wire;
 namespace Grid.IntegrationTests.Telemetry;
 
 /// <summary>What a socket sends in one piece, and what becomes of it.</summary>
+[Collection(AloneTests.Name)]
 public class BurstTests
 {
     [Fact]

@@ -9,6 +9,7 @@ namespace Grid.IntegrationTests.Webhooks;
 /// The host killed in mid-delivery, with a backlog. What was acknowledged to its publisher arrives, under the same ids, though nothing is
 /// published after the last kill; what comes twice is no more than what was on its way or not yet written.
 /// </summary>
+[Collection(AloneTests.Name)]
 public sealed class WebhookCrashTests(ITestOutputHelper output)
 {
     private const int Kills = 3;

@@ -6,13 +6,14 @@ using System.Security.Cryptography.X509Certificates;
 namespace Grid.Testing.Net;
 
 /// <summary>
-/// An endpoint on loopback that does with its connections what a test says, byte by byte. It can be closed, so that connections are
+/// An endpoint, on loopback unless told otherwise, that does with its connections what a test says, byte by byte. It can be closed, so that connections are
 /// refused, and opened again on the same port.
 /// </summary>
 public sealed class TcpReceiver : IAsyncDisposable
 {
     private readonly Func<TcpReceiverConnection, Task> _serve;
     private readonly X509Certificate2? _certificate;
+    private readonly IPAddress _address;
     private readonly Lock _gate = new();
     private readonly HashSet<Task> _serving = [];
     private readonly List<string> _serverNames = [];
@@ -24,9 +25,10 @@ public sealed class TcpReceiver : IAsyncDisposable
     /// <summary>Starts one.</summary>
     /// <param name="serve">Called for each connection, which is closed afterwards.</param>
     /// <param name="certificate">For TLS.</param>
-    public TcpReceiver(Func<TcpReceiverConnection, Task> serve, X509Certificate2? certificate = null)
+    /// <param name="address">Where it listens; null for loopback.</param>
+    public TcpReceiver(Func<TcpReceiverConnection, Task> serve, X509Certificate2? certificate = null, IPAddress? address = null)
     {
-        (_serve, _certificate) = (serve, certificate);
+        (_serve, _certificate, _address) = (serve, certificate, address ?? IPAddress.Loopback);
         Port = FreePort.Next();
         Open();
     }
@@ -56,7 +58,7 @@ public sealed class TcpReceiver : IAsyncDisposable
     public void Open()
     {
         if (_listener is not null) throw new InvalidOperationException("It is open.");
-        _listener = new TcpListener(IPAddress.Loopback, Port);
+        _listener = new TcpListener(_address, Port);
         _listener.Start(backlog: 4096);
         _stop = new CancellationTokenSource();
         _accepting = AcceptAsync(_listener, _stop.Token);
