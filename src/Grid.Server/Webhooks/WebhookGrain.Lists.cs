@@ -133,7 +133,10 @@ internal sealed partial class WebhookGrain
 
     private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)
     {
+        // A channel that was published to just now for the first time counts, and so does what is known to be lost and not yet written.
+        await ReadMarksAsync();
         await AskHeadsAsync(machine);
+        if (machine.PendingEffects.Any(static e => e is WebhookEffect.Truncated)) await FlushAsync(machine);
         var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
         var header = machine.Snapshot(changedOnly: true);
         var now = NowMs;

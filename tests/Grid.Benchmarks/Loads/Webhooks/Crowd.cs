@@ -89,7 +89,7 @@ internal static class Crowd
         await EachAsync(async i =>
         {
             var secrets = new WebhookSecrets(vault, ids[i]);
-            var definition = new WebhookDefinition { Url = receiver.Refusing(0, i).ToString(), Channels = [Channel(i)] };
+            var definition = new WebhookDefinition { Url = receiver.Refusing(i / 60_000, i % 60_000).ToString(), Channels = [Channel(i)] };
             await webhooks.CreateAsync(
                 new StoredWebhook
                 {
@@ -103,7 +103,8 @@ internal static class Crowd
                 PerTenant);
         });
 
-        // The appends leave the marks.
+        // The appends leave the marks. Of now: what is old retention takes, and there would be nothing to probe with.
+        var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
         var epoch = "";
         for (var i = 0; i < count; i += PerChannel)
         {
@@ -114,13 +115,13 @@ internal static class Crowd
             {
                 Channel = channel,
                 ExpectedHead = head,
-                Messages = [.. Enumerable.Range(1, Backlog).Select(o => new Message { Offset = o, At = 1, Payload = Payload.Json(Stamp.Payload(128, 1)) })],
+                Messages = [.. Enumerable.Range(1, Backlog).Select(o => new Message { Offset = o, At = now, Payload = Payload.Json(Stamp.Payload(128, 1)) })],
                 KeyWindow = TimeSpan.FromMinutes(2),
             });
             if (appended.Status != AppendStatus.Appended) throw new BenchmarkException($"An append was answered {appended.Status}.");
         }
 
-        var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
         await EachAsync(async i =>
         {
             // Spread over the hour, from now on: as if each had been tried at another time.
