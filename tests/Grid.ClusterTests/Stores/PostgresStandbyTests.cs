@@ -14,6 +14,7 @@ namespace Grid.ClusterTests.Stores;
 /// A server that waits for a synchronous standby, and the standby is away. PostgreSQL answers a commit whose wait is cancelled with
 /// success; nobody may be told of that as an acknowledgement.
 /// </summary>
+[Collection(AloneTests.Name)]
 public sealed class PostgresStandbyTests(PostgresFixture fixture) : IClassFixture<PostgresFixture>
 {
     private readonly ChannelId _channel = new("t", "room:1");

@@ -8,7 +8,7 @@ using Grid.Testing.Webhooks;
 namespace Grid.ClusterTests.Webhooks;
 
 /// <summary>A subscription of a test, and what came for it.</summary>
-internal sealed class Hook(string id, string secret, string mode, WebhookInbox inbox)
+internal sealed class Hook(string id, string secret, string mode, WebhookInbox inbox) : IDisposable
 {
     /// <summary>A header that is sent along, of which the value is a secret too.</summary>
     public const string HeaderName = "x-token";
@@ -17,7 +17,7 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
 
     private readonly ConcurrentDictionary<string, int> _waiting = new();
     private readonly ConcurrentQueue<string> _oddities = new();
-    private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly SemaphoreSlim _answers = new(0);
 
     public string Id => id;
 
@@ -43,10 +43,9 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
     /// <summary>Whether a silo was killed: what it had on its way may come again while it is not known to be gone.</summary>
     public bool MayOverlap { get; set; }
 
-    /// <summary>Answers so many requests; what comes then waits, until <see cref="Release"/>.</summary>
-    public void HoldAfter(int count)
+    /// <summary>Answers no request from now on but as many as are allowed, the others wait.</summary>
+    public void Hold()
     {
-        var left = count;
         inbox.Answer = async exchange =>
         {
             var lane = mode == "ordered" ? "all" : exchange.Request.Channel;
@@ -54,7 +53,7 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
                 _oddities.Enqueue($"{exchange.Request} came beside another one");
             try
             {
-                if (Interlocked.Decrement(ref left) < 0) await _release.Task.WaitAsync(exchange.Connection.Stop);
+                await _answers.WaitAsync(exchange.Connection.Stop);
             }
             finally
             {
@@ -66,8 +65,11 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
         };
     }
 
+    /// <summary>Answers so many requests more.</summary>
+    public void Allow(int count) => _answers.Release(count);
+
     /// <summary>Answers all that waits and all that comes.</summary>
-    public void Release() => _release.TrySetResult();
+    public void Release() => Allow(1_000_000);
 
     /// <summary>Checks everything that came against what is stored of the channels.</summary>
     /// <param name="expected">The first and the last offset of each channel that it should have got.</param>
@@ -76,6 +78,7 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
         var requests = Inbox.Requests;
         var faults = new List<string>(_oddities);
         var ids = new Dictionary<(string, long), string>();
+        var repeated = new HashSet<string>();
         var reached = expected.ToDictionary(e => e.Key, e => e.Value.First - 1);
         foreach (var (request, place) in requests.Select(r => (r, (r.Channel, r.Offset))))
         {
@@ -85,6 +88,7 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
             if (ids.TryGetValue(place, out var first))
             {
                 if (first != request.Id) faults.Add($"{request} had the id {first} before");
+                if (!repeated.Add(request.Id)) faults.Add($"{request} came more than twice");
                 if (request.Number > CameBefore && IsStored(place.Channel, place.Offset)) faults.Add($"{request} came again, although the store knew that it was delivered");
                 continue;
             }
@@ -108,6 +112,8 @@ internal sealed class Hook(string id, string secret, string mode, WebhookInbox i
         if (ids.Values.Distinct().Count() != ids.Count) faults.Add("two messages had one id");
         if (faults.Count > 0) throw new TestFailedException($"{this}:\n{string.Join('\n', faults.Take(20))}\n{inbox.Describe()}");
     }
+
+    public void Dispose() => _answers.Dispose();
 
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture, $"{mode} {id}: {Inbox.Count} requests for {Inbox.Distinct} messages, {SettledInStore} of them stored as delivered at the fault");

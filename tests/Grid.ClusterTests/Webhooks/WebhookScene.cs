@@ -125,6 +125,7 @@ internal sealed class WebhookScene(TestCluster cluster, string name) : IAsyncDis
         foreach (var hook in _hooks) await http.SendAsync(HttpMethod.Delete, $"/v1/webhooks/{hook.Id}");
         foreach (var hook in _hooks) hook.Release();
         foreach (var receiver in _receivers) await receiver.DisposeAsync();
+        foreach (var hook in _hooks) hook.Dispose();
     }
 
     private static int ModesOf(IEnumerable<Hook> hooks) => hooks.Select(h => h.Mode).Distinct().Count();
