@@ -34,6 +34,6 @@ internal static class PostgresCall
         }
 
         watch.Verify();
-        return result is "" ? null : result;
+        return result;
     }
 }
