@@ -128,7 +128,9 @@ internal sealed partial class WebhookGrain
         var now = NowMs;
         await store.ParkAsync(_id, [.. messages.Select(m => new ParkedRow(m, 0, now))]);
         _machine!.NoticeParked(now, now);
-        Run();
+
+        // A write that began before may have taken the wake-up away that was stored with them.
+        await FlushAsync(_machine);
     }
 
     private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)
