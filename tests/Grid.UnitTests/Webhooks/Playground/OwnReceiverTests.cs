@@ -1,6 +1,7 @@
 using Grid.Server.Hosting;
 using Grid.Server.Webhooks.Network;
 using Grid.Testing.Net;
+using Grid.UnitTests.Webhooks.Network;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
