@@ -1,6 +1,7 @@
 using Grid.Abstractions;
 using Grid.Server.Tenancy;
 using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Http;
 
@@ -114,6 +115,17 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
         }
 
         CheckPast(caller, start.Positions?.Keys ?? (IReadOnlyCollection<string>)channels);
+    }
+
+    /// <summary>
+    /// Refuses to send a message that the subscription never sent, unless the caller may read the past: an id is made of a message's place
+    /// alone, so who knows one can write those of the channel's whole past.
+    /// </summary>
+    public async ValueTask CheckResendAsync(Caller caller, IWebhookGrain grain, string messageId)
+    {
+        if (!WebhookMessageId.TryParse(messageId, out var channel, out _)) return;
+        if (caller.Capabilities.Allows(channel, Capability.History) && rules.AllowsHistory(channel)) return;
+        if (await grain.ListAttemptsAsync(new WebhookAttemptQuery { MessageId = messageId, Limit = 1 }) is { Length: 0 }) CheckPast(caller, [channel]);
     }
 
     /// <summary>Why a grain said no: there is no such subscription, or it is not in a state for this.</summary>

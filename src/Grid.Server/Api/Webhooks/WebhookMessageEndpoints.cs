@@ -41,7 +41,8 @@ internal static class WebhookMessageEndpoints
         group.MapPost("/{id}/messages/{messageId}/resend", ResendAsync)
             .WithName("resendWebhookMessage")
             .WithSummary("Send a message again")
-            .WithDescription("Whatever became of it, with the same `webhook-id`. 404 when the message is not kept, or not one of the subscription's.")
+            .WithDescription("Whatever became of it, with the same `webhook-id`. One that was never sent needs `history`. 404 when the message is not kept, or not one of the "
+                + "subscription's.")
             .Produces(StatusCodes.Status202Accepted)
             .WithProblems(401, 403, 404, 429, 503);
 
@@ -159,7 +160,9 @@ internal static class WebhookMessageEndpoints
 
     private static async Task<IResult> ResendAsync(string id, string messageId, HttpContext context, WebhookAccess webhooks)
     {
-        var grain = await webhooks.FindAsync(context.GetCaller(), id);
+        var caller = context.GetCaller();
+        var grain = await webhooks.FindAsync(caller, id);
+        await webhooks.CheckResendAsync(caller, grain, messageId);
         return WebhookRules.IsMessageId(messageId) && await grain.ResendAsync(messageId)
             ? Results.StatusCode(StatusCodes.Status202Accepted)
             : WebhookAccess.NotFound("There is no such webhook, or no such message of it.");
