@@ -169,7 +169,15 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private async Task<List<KeyValuePair<string, Position>>> PlacesOfAsync(WebhookStart start)
     {
-        if (start.Positions is { } positions) return [.. positions.Where(p => Matches(p.Key))];
+        if (start.Positions is { } positions)
+        {
+            KeyValuePair<string, Position>[] matching = [.. positions.Where(p => Matches(p.Key))];
+
+            // Where nothing was ever published there is nothing to move: names that somebody makes up are not remembered.
+            var reached = await logs.Durable.GetHeadsAsync([.. matching.Select(p => ChannelOf(p.Key))]);
+            return [.. matching.Where((_, i) => reached[i].Head > 0)];
+        }
+
         if (start.Since is { } since)
         {
             var places = new List<KeyValuePair<string, Position>>();

@@ -1,4 +1,6 @@
 using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Channels;
 using Grid.Server.Tenancy;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Signing;
@@ -15,7 +17,8 @@ namespace Grid.Server.Api;
 /// A subscription hands messages to whoever it names, so a key needs <c>subscribe</c> on all of its channels for anything that it does with
 /// one, and <c>history</c> to start it in the past.
 /// </remarks>
-internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, WebhookRules rules, PlaygroundWebhookRules playground)
+internal sealed class WebhookAccess(
+    IGrainFactory grains, IWebhookStore store, IChannelReader reader, WebhookRules rules, PlaygroundWebhookRules playground)
 {
     /// <summary>What a caller's settings may be.</summary>
     public WebhookRules RulesFor(Caller caller) => IsVisitor(caller) ? playground : rules;
@@ -102,7 +105,7 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
 
     /// <summary>
     /// Refuses a place to start from that the caller may not choose: one in the past without <c>history</c>, or one in a channel that is not
-    /// the subscription's.
+    /// the subscription's; and one that is none.
     /// </summary>
     public async ValueTask CheckStartAsync(Caller caller, string id, WebhookStart start)
     {
@@ -115,6 +118,21 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
         }
 
         CheckPast(caller, start.Positions?.Keys ?? (IReadOnlyCollection<string>)channels);
+        if (start.Positions is { } positions) await CheckPlacesAsync(caller.Tenant, positions);
+    }
+
+    /// <summary>
+    /// Refuses places after a channel's head: what will be published up to there would be passed over, and nobody told. Places of an epoch
+    /// that ended are good, since what they lost is recorded.
+    /// </summary>
+    private async ValueTask CheckPlacesAsync(string tenant, Dictionary<string, Position> positions)
+    {
+        var heads = await reader.GetHeadsAsync([.. positions.Keys.Select(c => new ChannelId(tenant, c))]);
+        foreach (var ((channel, position), head) in positions.Zip(heads))
+        {
+            if (head.Epoch == position.Epoch && position.Offset > head.Head)
+                throw new GridProblemException(new(ErrorCode.InvalidPosition, $"'positions.{channel}' is after the channel's head."));
+        }
     }
 
     /// <summary>

@@ -193,7 +193,7 @@ internal static class WebhookMessageEndpoints
         var query = context.Request.Query;
         var limit = ReadLimit(query);
         var after = One(query, "after");
-        if (after is { Length: 0 or > MaxPlace }) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
+        if (after is not null && !IsPlace(after)) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
         var grain = await webhooks.FindAsync(context.GetCaller(), id);
         if (await grain.ListDeadLettersAsync(after, limit + 1) is not { } found) return WebhookAccess.None();
         return Results.Json(
@@ -276,7 +276,7 @@ internal static class WebhookMessageEndpoints
             (before, until) = (null, until < time ? until : time);
         }
 
-        if (before is { Length: 0 or > MaxPlace }) throw BodyJson.Bad("The query parameter 'before' must be 'next' of the page before, or a time as RFC 3339 has it.");
+        if (before is not null && !IsPlace(before)) throw BodyJson.Bad("The query parameter 'before' must be 'next' of the page before, or a time as RFC 3339 has it.");
         var messageId = One(query, "messageId");
         if (messageId is not null && !WebhookRules.IsMessageId(messageId)) throw BodyJson.Bad("The query parameter 'messageId' must be the id of a message.");
         return new WebhookAttemptQuery
@@ -295,6 +295,9 @@ internal static class WebhookMessageEndpoints
             Limit = ReadLimit(query),
         };
     }
+
+    /// <summary>Whether a text can be a place in a list. Others are not looked for: a store may take no control characters.</summary>
+    private static bool IsPlace(string text) => text.Length is > 0 and <= MaxPlace && !text.AsSpan().ContainsAnyExceptInRange('!', '~');
 
     private static int ReadLimit(IQueryCollection query) => SessionEndpoints.TryReadLimit(query["limit"], DefaultLimit, MaxLimit, out var limit)
         ? limit

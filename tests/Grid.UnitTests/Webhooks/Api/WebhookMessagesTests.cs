@@ -81,6 +81,8 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     [InlineData("seek", """{"positions":{"room:1":{"epoch":"e","offset":9007199254740992}}}""")]
     [InlineData("seek", """{"positions":{"room:1":{"epoch":"e","offset":1,"at":1}}}""")]
     [InlineData("seek", """{"positions":{"elsewhere":{"epoch":"e","offset":1}}}""")] // Not among its channels.
+    [InlineData("seek", """{"positions":{"room:1":{"epoch":"e\u0000","offset":1}}}""")]
+    [InlineData("seek", """{"positions":{"room:1":{"epoch":"é","offset":1}}}""")]
     [InlineData("replay", "{}")]
     [InlineData("replay", """{"named":"now"}""")]
     [InlineData("replay", """{"perSecond":5}""")]
@@ -105,6 +107,19 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     {
         await _host.RefusedAsync("POST", $"/{Id}/{path}", body, HttpStatusCode.BadRequest, "bad_frame");
         Assert.Empty(_host.Webhooks.Deeds);
+    }
+
+    [Theory]
+    [InlineData("room:1", 1_000_001)]
+    [InlineData("room:none", 1)]
+    public async Task Places_after_the_head_are_none(string channel, long offset)
+    {
+        var positions = $$$$"""{"positions":{"orders":{"epoch":"e1","offset":1000000},"{{{{channel}}}}":{"epoch":"e1","offset":{{{{offset}}}}}}}""";
+        await _host.RefusedAsync("POST", $"/{Id}/seek", positions, HttpStatusCode.BadRequest, "invalid_position");
+        await _host.RefusedAsync("POST", $"/{Id}/replay", positions, HttpStatusCode.BadRequest, "invalid_position");
+        await _host.RefusedAsync("POST", $"/{Id}/enable", $$"""{"resumeFrom":{{positions}}}""", HttpStatusCode.BadRequest, "invalid_position");
+        Assert.Empty(_host.Webhooks.Deeds);
+        await _host.EmptyAsync("POST", $"/{Id}/seek", positions.Replace($":{offset}}}", ":0}", StringComparison.Ordinal));
     }
 
     [Theory]
@@ -168,7 +183,10 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     [InlineData("attempts?until=2026-01-02T00:00:00+00:00")] // A plus sign is a space in a query.
     [InlineData("attempts?limit=0")]
     [InlineData("attempts?limit=201")]
+    [InlineData("attempts?before=att_%00")]
     [InlineData("dead-letters?after=")]
+    [InlineData("dead-letters?after=1.%00")]
+    [InlineData("dead-letters?after=1.%C3%A9")]
     [InlineData("dead-letters?after=a&after=b")]
     [InlineData("dead-letters?limit=201")]
     public async Task Bad_questions(string query)

@@ -171,6 +171,20 @@ public sealed class WebhookOperationsTests
     }
 
     [Fact]
+    public async Task Names_that_are_made_up_are_not_remembered()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["o*"] });
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        var places = Enumerable.Range(0, 100).ToDictionary(i => $"o{i}", i => new Position("e1", i % 2));
+        Assert.True(await grid.CallAsync(g => g.SeekAsync(new WebhookStart { Positions = new(places) { ["orders"] = new Position("e1", 0) } })));
+        Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
+        Assert.Equal(["orders"], (await grid.CallAsync(g => g.GetAsync()))!.Cursors.Keys);
+    }
+
+    [Fact]
     public async Task A_subscription_that_does_not_exist_is_nothing_and_keeps_nothing()
     {
         await using var grid = new WebhookFixture();
