@@ -89,6 +89,12 @@ internal sealed class WebhookAccess(
     public static bool May(Caller caller, IEnumerable<string> channels, Capability wanted) =>
         channels.All(c => caller.Capabilities.Allows(c, wanted));
 
+    /// <summary>
+    /// Whether the caller may hear a channel. Asked for what is left of channels that were the subscription's once: a key need not be good for
+    /// these to be good for the subscription as it is.
+    /// </summary>
+    public static bool MayHear(Caller caller, string channel) => caller.Capabilities.Allows(channel, Capability.Subscribe);
+
     /// <summary>Refuses what the caller may not do on all channels.</summary>
     public static void CheckMay(Caller caller, IEnumerable<string> channels, Capability wanted)
     {

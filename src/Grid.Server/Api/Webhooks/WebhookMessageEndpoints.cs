@@ -179,13 +179,16 @@ internal static class WebhookMessageEndpoints
     private static async Task<IResult> AttemptsAsync(string id, HttpContext context, WebhookAccess webhooks)
     {
         var query = ReadQuery(context.Request.Query);
-        var grain = await webhooks.FindAsync(context.GetCaller(), id);
+        var caller = context.GetCaller();
+        var grain = await webhooks.FindAsync(caller, id);
 
         // One more than asked for tells whether there is a next page.
         if (await grain.ListAttemptsAsync(query with { Limit = query.Limit + 1 }) is not { } found) return WebhookAccess.None();
-        var page = found.Take(query.Limit).Select(WebhookAttempt.Of).ToList();
         return Results.Json(
-            new WebhookAttemptList(page, found.Length > query.Limit ? page[^1].Id : null), WebhookJson.Api.WebhookAttemptList);
+            new WebhookAttemptList(
+                [.. found.Take(query.Limit).Where(a => a.Channel is null || WebhookAccess.MayHear(caller, a.Channel)).Select(WebhookAttempt.Of)],
+                found.Length > query.Limit ? found[query.Limit - 1].Id : null),
+            WebhookJson.Api.WebhookAttemptList);
     }
 
     private static async Task<IResult> DeadLettersAsync(string id, HttpContext context, WebhookAccess webhooks)
@@ -194,11 +197,12 @@ internal static class WebhookMessageEndpoints
         var limit = ReadLimit(query);
         var after = One(query, "after");
         if (after is not null && !IsPlace(after)) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
-        var grain = await webhooks.FindAsync(context.GetCaller(), id);
+        var caller = context.GetCaller();
+        var grain = await webhooks.FindAsync(caller, id);
         if (await grain.ListDeadLettersAsync(after, limit + 1) is not { } found) return WebhookAccess.None();
         return Results.Json(
             new WebhookDeadLetterList(
-                [.. found.Take(limit).Select(WebhookDeadLetterItem.Of)], found.Length > limit ? found[limit - 1].Place : null),
+                [.. found.Take(limit).Where(l => WebhookAccess.MayHear(caller, l.Channel)).Select(WebhookDeadLetterItem.Of)], found.Length > limit ? found[limit - 1].Place : null),
             WebhookJson.Api.WebhookDeadLetterList);
     }
 
@@ -209,7 +213,7 @@ internal static class WebhookMessageEndpoints
 
         // The first page is read here, so that what is wrong is still an answer.
         return await grain.ListDeadLettersAsync(null, DeadLetterExport.PageSize) is { } first
-            ? new DeadLetterExport(grain, channels, caller.Tenant, id, first)
+            ? new DeadLetterExport(grain, channels, caller, id, first)
             : WebhookAccess.None();
     }
 

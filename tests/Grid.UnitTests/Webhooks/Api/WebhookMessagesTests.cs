@@ -122,6 +122,25 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
         await _host.EmptyAsync("POST", $"/{Id}/seek", positions.Replace($":{offset}}}", ":0}", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task What_is_left_of_former_channels_is_for_keys_that_may_hear_them()
+    {
+        // The subscription was narrowed to a room after messages of the orders had failed.
+        DeadLetters(3);
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptDescription[]?>(
+            [FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2) with { Channel = "room:1" }, FakeWebhooks.Attempt(1) with { Channel = null }]);
+        _host.Webhooks.Existing[$"acme/{Id}"] = FakeWebhooks.Describe(Id, new WebhookDefinition { Url = "https://example.com/", Channels = ["room:*"] });
+        foreach (var (key, letters, attempts) in ((string, int, int)[])[(FakeAuthenticator.Key, 2, 2), (FakeAuthenticator.Rooms, 0, 1)])
+        {
+            var page = await _host.JsonAsync("GET", $"/{Id}/dead-letters?limit=2", credential: key);
+            Assert.Equal((letters, "place-2"), (page["deadLetters"]!.AsArray().Count, (string?)page["next"]));
+            page = await _host.JsonAsync("GET", $"/{Id}/attempts?limit=2", credential: key);
+            Assert.Equal((attempts, "att_2"), (page["attempts"]!.AsArray().Count, (string?)page["next"]));
+            var (response, text) = await _host.SendAsync("GET", $"/{Id}/dead-letters/export", credential: key);
+            using (response) Assert.Equal(letters == 0 ? 0 : 3, text.Count(c => c == '\n'));
+        }
+    }
+
     [Theory]
     [InlineData("resend", "ResendAsync", HttpStatusCode.Accepted)]
     [InlineData("skip", "SkipAsync", HttpStatusCode.NoContent)]
