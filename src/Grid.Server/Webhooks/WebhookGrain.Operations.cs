@@ -195,12 +195,15 @@ internal sealed partial class WebhookGrain
     {
         if (start.Positions is { } positions)
         {
-            var asked = positions.Where(p => Matches(p.Key)).ToList();
+            KeyValuePair<string, Position>[] asked = [.. positions.Where(p => Matches(p.Key))];
             var ends = await logs.Durable.GetHeadsAsync([.. asked.Select(p => ChannelOf(p.Key))]);
 
-            // What is published later is beyond no cursor.
-            return [.. asked.Zip(ends, static (p, end) => p.Value.Epoch == end.Epoch && p.Value.Offset > end.Head
-                ? KeyValuePair.Create(p.Key, end.Position) : p)];
+            // Where nothing was ever published there is nothing to move: names that somebody makes up are not remembered. What is published
+            // later is beyond no cursor.
+            return [.. asked.Zip(ends).Where(static p => p.Second.Head > 0).Select(static p =>
+                p.First.Value.Epoch == p.Second.Epoch && p.First.Value.Offset > p.Second.Head
+                    ? KeyValuePair.Create(p.First.Key, p.Second.Position)
+                    : p.First)];
         }
 
         if (start.Since is { } since)
