@@ -1,3 +1,4 @@
+using Grid.Server.Channels;
 using Grid.Server.Hosting;
 using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Network;
@@ -56,8 +57,8 @@ internal static class GridApi
         services.TryAddSingleton(s => new PlaygroundWebhookRules(
             s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>(), s.GetRequiredService<OwnReceiver>()));
         services.TryAddSingleton(s => new WebhookAccess(
-            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<WebhookRules>(),
-            s.GetRequiredService<PlaygroundWebhookRules>()));
+            s.GetRequiredService<IGrainFactory>(), s.GetRequiredService<IWebhookStore>(), s.GetRequiredService<IChannelReader>(),
+            s.GetRequiredService<WebhookRules>(), s.GetRequiredService<PlaygroundWebhookRules>()));
         services.TryAddEnumerable(ServiceDescriptor.Transient<IStartupFilter, StatusProblems>());
 
         services.AddAuthentication()

@@ -68,7 +68,9 @@ internal sealed partial class WebhookGrain
             var page = await store.ListDeadLettersAsync(_id, after, RedrivePage);
             if (page.Count == 0) break;
             after = WebhookViews.PlaceOf(page[^1]);
-            MessageRef[] chosen = [.. page.Select(static l => l.Ref).Where(r => wanted?.Remove(r.ToId()) ?? true)];
+
+            // Those of channels that are not the subscription's any more stay: they are not sent to where it sends now.
+            MessageRef[] chosen = [.. page.Select(static l => l.Ref).Where(r => Matches(r.Channel) && (wanted?.Remove(r.ToId()) ?? true))];
             if (chosen.Length > 0) await SendAgainAsync(chosen);
             count += chosen.Length;
             if (page.Count < RedrivePage) break;
@@ -128,7 +130,9 @@ internal sealed partial class WebhookGrain
         var now = NowMs;
         await store.ParkAsync(_id, [.. messages.Select(m => new ParkedRow(m, 0, now))]);
         _machine!.NoticeParked(now, now);
-        Run();
+
+        // A write that began before may have taken the wake-up away that was stored with them.
+        await FlushAsync(_machine);
     }
 
     private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)

@@ -20,6 +20,7 @@ internal sealed partial class WebhookGrain
 
     /// <summary>The same, of channels that are not subscribed to any more.</summary>
     private readonly HashSet<string> _foreign = new(StringComparer.Ordinal);
+    private bool _clearsForeign;
 
     /// <summary>Marked channels that are looked at again: after how many milliseconds, and when.</summary>
     private readonly Dictionary<string, long> _lookPauses = new(StringComparer.Ordinal);
@@ -102,7 +103,7 @@ internal sealed partial class WebhookGrain
             var marks = await store.GetMarksAsync(_id);
             if (_stopped) return;
             NoteMarks(marks);
-            if (_foreign.Count > 0) await ClearForeignAsync();
+            if (_foreign.Count > 0) _ = ClearForeignAsync();
         }
     }
 
@@ -157,16 +158,35 @@ internal sealed partial class WebhookGrain
         OnStep();
     }
 
-    /// <summary>Marks of channels that the definition once matched.</summary>
+    /// <summary>
+    /// Clears marks of channels that the definition once matched. Never beside a change of it: the store may know already that a channel
+    /// matches from now on, and its mark is of a message that is to be delivered.
+    /// </summary>
     private async Task ClearForeignAsync()
     {
-        string[] channels = [.. _foreign];
-        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
-        var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
-        for (var i = 0; i < channels.Length; i++)
+        if (_clearsForeign) return;
+        _clearsForeign = true;
+        try
         {
-            // Appended to just now; the next wake finds it.
-            if (cleared[i]) _foreign.Remove(channels[i]);
+            using var change = await ChangeAsync();
+            if (_stopped || _isUnsure) return;
+            string[] channels = [.. _foreign];
+            var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+            var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
+            for (var i = 0; i < channels.Length; i++)
+            {
+                // Appended to just now; the next wake finds it.
+                if (cleared[i]) _foreign.Remove(channels[i]);
+            }
+        }
+        catch (Exception e)
+        {
+            var level = Outage.LevelOf(e);
+            LogNotCleared(level, _id, e);
+        }
+        finally
+        {
+            _clearsForeign = false;
         }
     }
 
@@ -176,11 +196,11 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private async Task ClearForPollingAsync()
     {
-        if (_marked.Count == 0) return;
-        await FlushAsync(_machine!);
         for (var tries = 0; tries < 3 && _marked.Count > 0; tries++)
         {
+            // Those that are met while it is written are not a part of that.
             string[] channels = [.. _marked];
+            await FlushAsync(_machine!);
             var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
             var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
             for (var i = 0; i < channels.Length; i++)

@@ -16,6 +16,9 @@ internal sealed partial class WebhookGrain
 {
     private Task _lastChange = Task.CompletedTask;
 
+    /// <summary>Whether the definition that is stored may be another one.</summary>
+    private bool _isUnsure;
+
     public async Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart)
     {
         using var change = await ChangeAsync();
@@ -30,10 +33,20 @@ internal sealed partial class WebhookGrain
             Definition = document.ToBytes(),
             Secrets = _secrets.Protect(secrets),
         };
-        if (!await store.CreateAsync(stored, fromStart, options.Value.MaxPerTenant))
+        var created = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _creating = created.Task;
+        try
         {
-            Leave();
-            return null;
+            if (!await store.CreateAsync(stored, fromStart, options.Value.MaxPerTenant))
+            {
+                Leave();
+                return null;
+            }
+        }
+        finally
+        {
+            _creating = Task.CompletedTask;
+            created.SetResult();
         }
 
         if (!await IsReadAsync()) throw new LogUnavailableException("The webhook was deleted at once.");
@@ -65,7 +78,9 @@ internal sealed partial class WebhookGrain
         };
         if (!await StoreAsync(next)) return null;
         machine.Apply(_document.Settings(options.Value), NowMs);
-        foreach (var channel in known.Where(c => !Matches(c)))
+
+        // Those, too, that were met while it was stored.
+        foreach (var channel in machine.Channels.Concat(_marked).Where(c => !Matches(c)).Distinct().ToList())
         {
             machine.Remove(channel);
             _former.Add(channel);
@@ -80,7 +95,13 @@ internal sealed partial class WebhookGrain
         }
 
         if (url != _document.Definition.Url) machine.OnEndpointChanged(NowMs);
+
+        // For who polls, marks go before what they are about.
+        if (wasPull && !IsPull) machine.LookAtAll(NowMs);
         await FlushAsync(machine);
+
+        // What was published to a channel that joins, while the store knew so and this did not.
+        if (_foreign.RemoveWhere(Matches) > 0) await ReadMarksAsync();
         var described = await DescribeAsync(machine);
 
         // Windows differ; the next activation makes a machine of the other kind.
@@ -148,6 +169,9 @@ internal sealed partial class WebhookGrain
     {
         if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
         var machine = _machine!;
+
+        // It may not have been read yet.
+        machine.Notice(message.Channel, (await logs.Durable.GetHeadAsync(ChannelOf(message.Channel))).Position);
         machine.Skip(message, NowMs);
         await FlushAsync(machine);
         return true;
@@ -169,7 +193,19 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private async Task<List<KeyValuePair<string, Position>>> PlacesOfAsync(WebhookStart start)
     {
-        if (start.Positions is { } positions) return [.. positions.Where(p => Matches(p.Key))];
+        if (start.Positions is { } positions)
+        {
+            KeyValuePair<string, Position>[] asked = [.. positions.Where(p => Matches(p.Key))];
+            var ends = await logs.Durable.GetHeadsAsync([.. asked.Select(p => ChannelOf(p.Key))]);
+
+            // Where nothing was ever published there is nothing to move: names that somebody makes up are not remembered. What is published
+            // later is beyond no cursor.
+            return [.. asked.Zip(ends).Where(static p => p.Second.Head > 0).Select(static p =>
+                p.First.Value.Epoch == p.Second.Epoch && p.First.Value.Offset > p.Second.Head
+                    ? KeyValuePair.Create(p.First.Key, p.Second.Position)
+                    : p.First)];
+        }
+
         if (start.Since is { } since)
         {
             var places = new List<KeyValuePair<string, Position>>();
@@ -218,6 +254,7 @@ internal sealed partial class WebhookGrain
         catch
         {
             // Nobody knows which of the two is stored: the next activation reads it.
+            _isUnsure = true;
             Leave();
             throw;
         }

@@ -8,6 +8,10 @@ namespace Grid.Server.Webhooks;
 internal sealed partial class WebhookGrain
 {
     private const int MaxPollBytes = 1024 * 1024;
+
+    /// <summary>How many ends of leases are remembered before those of leases that are over are looked for.</summary>
+    internal const int MaxLeaseEnds = 4 * WebhookDocument.MaxLeases;
+
     private static readonly TimeSpan MinLease = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxLease = TimeSpan.FromHours(12);
     private static readonly TimeSpan PollPatience = TimeSpan.FromSeconds(5);
@@ -18,6 +22,9 @@ internal sealed partial class WebhookGrain
     /// <summary>How often messages were handed out that were not acknowledged.</summary>
     private readonly Dictionary<MessageRef, int> _handedOut = [];
     private int _polls;
+
+    /// <summary>How many ends of leases are remembered.</summary>
+    internal int LeaseEnds => _leaseEnds.Count;
 
     private long FirstLeaseEnd
     {
@@ -108,6 +115,14 @@ internal sealed partial class WebhookGrain
     {
         _leases.Add(attempt.Number, attempt);
         _leaseEnds.Enqueue(attempt.Number, end);
+        if (_leaseEnds.Count > MaxLeaseEnds)
+        {
+            // Those acknowledged leave when they are the first; behind one that is kept for hours they would gather.
+            var open = _leaseEnds.UnorderedItems.Where(l => _leases.ContainsKey(l.Element)).ToArray();
+            _leaseEnds.Clear();
+            _leaseEnds.EnqueueRange(open);
+        }
+
         var times = _handedOut.GetValueOrDefault(attempt.Ref) + 1;
         if (times > 1 || _handedOut.Count < 4 * WebhookDocument.MaxLeases) _handedOut[attempt.Ref] = times;
         var id = attempt.Ref.ToId();

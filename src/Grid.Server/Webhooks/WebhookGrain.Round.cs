@@ -119,6 +119,9 @@ internal sealed partial class WebhookGrain
         else
         {
             var due = rows.Take(limit).TakeWhile(r => r.Due <= now).ToList();
+
+            // Of channels that are not the subscription's any more nothing is sent. What is forgotten here makes the machine ask for rows again.
+            foreach (var row in due.Where(r => !Matches(r.Ref.Channel))) machine.Skip(row.Ref, NowMs);
             machine.OnParkedLoaded(due, due.Count < rows.Count ? rows[due.Count].Due : null, NowMs);
         }
 

@@ -56,6 +56,9 @@ internal sealed partial class WebhookGrain(
     private ITimer? _timer;
     private Task? _starting;
 
+    /// <summary>Marks that are read before the store has made the subscription may still move back.</summary>
+    private Task _creating = Task.CompletedTask;
+
     /// <summary>Null until it was read, and for a subscription that does not exist.</summary>
     private WebhookMachine? _machine;
     private StoredWebhook _stored = null!;
@@ -101,12 +104,12 @@ internal sealed partial class WebhookGrain(
     {
         try
         {
-            // Who is just read has read its marks.
-            var awake = _machine is not null;
+            // Who is read because of this call reads its marks; who was being read already may have read them before this one was there.
+            var (awake, reads) = (_machine is not null, _machine is null && _starting is null or { IsCompleted: true });
             if (!await ExistsAsync()) return;
             _wakeIsSuspect |= !awake;
-            if (awake) await ReadMarksAsync();
-            else if (_foreign.Count > 0) await ClearForeignAsync();
+            if (!reads) await ReadMarksAsync();
+            else if (_foreign.Count > 0) _ = ClearForeignAsync();
             if (IsPull) await ClearForPollingAsync();
         }
         catch (Exception e) when (Outage.Is(e))
@@ -136,8 +139,9 @@ internal sealed partial class WebhookGrain(
     {
         if (_machine is null && !_stopped)
         {
-            if (_starting is null or { IsCompleted: true }) _starting = StartAsync();
-            await _starting;
+            await _creating;
+            if (_machine is null && (_starting is null or { IsCompleted: true })) _starting = StartAsync();
+            if (_starting is not null) await _starting;
         }
 
         return _stopped ? throw new LogUnavailableException("The webhook moves to another activation.") : _machine is not null;
@@ -146,9 +150,12 @@ internal sealed partial class WebhookGrain(
     private async Task StartAsync()
     {
         if (await store.GetAsync(_id) is not { } stored) return;
+
+        // In this order: an older activation that still goes on writes its progress before it clears a mark, so that one of the two is seen.
+        var marks = await store.GetMarksAsync(_id);
         var snapshot = await store.ReadProgressAsync(_id);
         var parked = await store.ReadParkedAsync(_id, 0, 1);
-        var marks = await store.GetMarksAsync(_id);
+        if (_stopped) return;
         Take(stored);
         if (snapshot is not null)
         {

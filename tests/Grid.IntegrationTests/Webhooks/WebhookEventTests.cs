@@ -123,6 +123,7 @@ public sealed class WebhookEventTests(WebhookHost host) : WebhookTest(host)
             head = now;
         }
 
+        Assert.Equal(pattern != "*", Inbox.Requests.Any(r => r.Channel == Channel));
         Assert.InRange(client.Messages(Channel).Count(m => m.Text.Contains(hook.Id, StringComparison.Ordinal)), 0, 6);
     }
 

@@ -257,6 +257,19 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_change_that_leaves_the_channels_as_they_are_is_stored()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*");
+        var changed = Webhook(webhook, "room:*") with { Version = 2, Secrets = new byte[] { 9 } };
+        Assert.True(await Store.UpdateAsync(changed));
+        Assert.True(await Store.UpdateAsync(changed));
+        Assert.False(await Store.UpdateAsync(changed with { Secrets = new byte[] { 8 } }));
+        Assert.Equal([9], (await Store.GetAsync(webhook))!.Secrets.ToArray());
+        Assert.Empty(await MarksAsync(webhook));
+        AssertWoken(await AppendAsync("room:1"), "wh_1");
+    }
+
+    [Fact]
     public async Task Every_append_that_is_answered_after_the_creation_is_marked()
     {
         var channels = Enumerable.Range(0, 6).Select(i => $"race:{i}").ToArray();

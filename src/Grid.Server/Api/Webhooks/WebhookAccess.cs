@@ -1,6 +1,9 @@
 using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Channels;
 using Grid.Server.Tenancy;
 using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Http;
 
@@ -14,7 +17,8 @@ namespace Grid.Server.Api;
 /// A subscription hands messages to whoever it names, so a key needs <c>subscribe</c> on all of its channels for anything that it does with
 /// one, and <c>history</c> to start it in the past.
 /// </remarks>
-internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, WebhookRules rules, PlaygroundWebhookRules playground)
+internal sealed class WebhookAccess(
+    IGrainFactory grains, IWebhookStore store, IChannelReader reader, WebhookRules rules, PlaygroundWebhookRules playground)
 {
     /// <summary>What a caller's settings may be.</summary>
     public WebhookRules RulesFor(Caller caller) => IsVisitor(caller) ? playground : rules;
@@ -85,6 +89,12 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
     public static bool May(Caller caller, IEnumerable<string> channels, Capability wanted) =>
         channels.All(c => caller.Capabilities.Allows(c, wanted));
 
+    /// <summary>
+    /// Whether the caller may hear a channel. Asked for what is left of channels that were the subscription's once: a key need not be good for
+    /// these to be good for the subscription as it is.
+    /// </summary>
+    public static bool MayHear(Caller caller, string channel) => caller.Capabilities.Allows(channel, Capability.Subscribe);
+
     /// <summary>Refuses what the caller may not do on all channels.</summary>
     public static void CheckMay(Caller caller, IEnumerable<string> channels, Capability wanted)
     {
@@ -101,7 +111,7 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
 
     /// <summary>
     /// Refuses a place to start from that the caller may not choose: one in the past without <c>history</c>, or one in a channel that is not
-    /// the subscription's.
+    /// the subscription's; and one that is none.
     /// </summary>
     public async ValueTask CheckStartAsync(Caller caller, string id, WebhookStart start)
     {
@@ -114,6 +124,32 @@ internal sealed class WebhookAccess(IGrainFactory grains, IWebhookStore store, W
         }
 
         CheckPast(caller, start.Positions?.Keys ?? (IReadOnlyCollection<string>)channels);
+        if (start.Positions is { } positions) await CheckPlacesAsync(caller.Tenant, positions);
+    }
+
+    /// <summary>
+    /// Refuses places after a channel's head: what will be published up to there would be passed over, and nobody told. Places of an epoch
+    /// that ended are good, since what they lost is recorded.
+    /// </summary>
+    private async ValueTask CheckPlacesAsync(string tenant, Dictionary<string, Position> positions)
+    {
+        var heads = await reader.GetHeadsAsync([.. positions.Keys.Select(c => new ChannelId(tenant, c))]);
+        foreach (var ((channel, position), head) in positions.Zip(heads))
+        {
+            if (head.Epoch == position.Epoch && position.Offset > head.Head)
+                throw new GridProblemException(new(ErrorCode.InvalidPosition, $"'positions.{channel}' is after the channel's head."));
+        }
+    }
+
+    /// <summary>
+    /// Refuses to send a message that the subscription never sent, unless the caller may read the past: an id is made of a message's place
+    /// alone, so who knows one can write those of the channel's whole past.
+    /// </summary>
+    public async ValueTask CheckResendAsync(Caller caller, IWebhookGrain grain, string messageId)
+    {
+        if (!WebhookMessageId.TryParse(messageId, out var channel, out _)) return;
+        if (caller.Capabilities.Allows(channel, Capability.History) && rules.AllowsHistory(channel)) return;
+        if (await grain.ListAttemptsAsync(new WebhookAttemptQuery { MessageId = messageId, Limit = 1 }) is { Length: 0 }) CheckPast(caller, [channel]);
     }
 
     /// <summary>Why a grain said no: there is no such subscription, or it is not in a state for this.</summary>

@@ -217,9 +217,10 @@ internal static class WebhookCommands
                         return false;
                 }
             });
-            return epoch is { Length: > 0 and <= Position.MaxEpochLength } && offset is { } at
+            // Those that the server makes are of such characters; what it cannot have made must not get into what is stored.
+            return epoch is { Length: > 0 and <= Position.MaxEpochLength } && !epoch.AsSpan().ContainsAnyExceptInRange('!', '~') && offset is { } at
                 ? new Position(epoch, at)
-                : throw BodyJson.Bad($"'positions.{channel}' must have an epoch of 1 to {Position.MaxEpochLength} characters and an offset.");
+                : throw BodyJson.Bad($"'positions.{channel}' must have an epoch of 1 to {Position.MaxEpochLength} ASCII characters and an offset.");
         }
     }
 }

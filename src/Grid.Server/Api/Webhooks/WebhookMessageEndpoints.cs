@@ -41,7 +41,8 @@ internal static class WebhookMessageEndpoints
         group.MapPost("/{id}/messages/{messageId}/resend", ResendAsync)
             .WithName("resendWebhookMessage")
             .WithSummary("Send a message again")
-            .WithDescription("Whatever became of it, with the same `webhook-id`. 404 when the message is not kept, or not one of the subscription's.")
+            .WithDescription("Whatever became of it, with the same `webhook-id`. One that was never sent needs `history`. 404 when the message is not kept, or not one of the "
+                + "subscription's.")
             .Produces(StatusCodes.Status202Accepted)
             .WithProblems(401, 403, 404, 429, 503);
 
@@ -159,7 +160,9 @@ internal static class WebhookMessageEndpoints
 
     private static async Task<IResult> ResendAsync(string id, string messageId, HttpContext context, WebhookAccess webhooks)
     {
-        var grain = await webhooks.FindAsync(context.GetCaller(), id);
+        var caller = context.GetCaller();
+        var grain = await webhooks.FindAsync(caller, id);
+        await webhooks.CheckResendAsync(caller, grain, messageId);
         return WebhookRules.IsMessageId(messageId) && await grain.ResendAsync(messageId)
             ? Results.StatusCode(StatusCodes.Status202Accepted)
             : WebhookAccess.NotFound("There is no such webhook, or no such message of it.");
@@ -176,13 +179,16 @@ internal static class WebhookMessageEndpoints
     private static async Task<IResult> AttemptsAsync(string id, HttpContext context, WebhookAccess webhooks)
     {
         var query = ReadQuery(context.Request.Query);
-        var grain = await webhooks.FindAsync(context.GetCaller(), id);
+        var caller = context.GetCaller();
+        var grain = await webhooks.FindAsync(caller, id);
 
         // One more than asked for tells whether there is a next page.
         if (await grain.ListAttemptsAsync(query with { Limit = query.Limit + 1 }) is not { } found) return WebhookAccess.None();
-        var page = found.Take(query.Limit).Select(WebhookAttempt.Of).ToList();
         return Results.Json(
-            new WebhookAttemptList(page, found.Length > query.Limit ? page[^1].Id : null), WebhookJson.Api.WebhookAttemptList);
+            new WebhookAttemptList(
+                [.. found.Take(query.Limit).Where(a => a.Channel is null || WebhookAccess.MayHear(caller, a.Channel)).Select(WebhookAttempt.Of)],
+                found.Length > query.Limit ? found[query.Limit - 1].Id : null),
+            WebhookJson.Api.WebhookAttemptList);
     }
 
     private static async Task<IResult> DeadLettersAsync(string id, HttpContext context, WebhookAccess webhooks)
@@ -190,12 +196,13 @@ internal static class WebhookMessageEndpoints
         var query = context.Request.Query;
         var limit = ReadLimit(query);
         var after = One(query, "after");
-        if (after is { Length: 0 or > MaxPlace }) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
-        var grain = await webhooks.FindAsync(context.GetCaller(), id);
+        if (after is not null && !IsPlace(after)) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
+        var caller = context.GetCaller();
+        var grain = await webhooks.FindAsync(caller, id);
         if (await grain.ListDeadLettersAsync(after, limit + 1) is not { } found) return WebhookAccess.None();
         return Results.Json(
             new WebhookDeadLetterList(
-                [.. found.Take(limit).Select(WebhookDeadLetterItem.Of)], found.Length > limit ? found[limit - 1].Place : null),
+                [.. found.Take(limit).Where(l => WebhookAccess.MayHear(caller, l.Channel)).Select(WebhookDeadLetterItem.Of)], found.Length > limit ? found[limit - 1].Place : null),
             WebhookJson.Api.WebhookDeadLetterList);
     }
 
@@ -206,7 +213,7 @@ internal static class WebhookMessageEndpoints
 
         // The first page is read here, so that what is wrong is still an answer.
         return await grain.ListDeadLettersAsync(null, DeadLetterExport.PageSize) is { } first
-            ? new DeadLetterExport(grain, channels, caller.Tenant, id, first)
+            ? new DeadLetterExport(grain, channels, caller, id, first)
             : WebhookAccess.None();
     }
 
@@ -273,7 +280,7 @@ internal static class WebhookMessageEndpoints
             (before, until) = (null, until < time ? until : time);
         }
 
-        if (before is { Length: 0 or > MaxPlace }) throw BodyJson.Bad("The query parameter 'before' must be 'next' of the page before, or a time as RFC 3339 has it.");
+        if (before is not null && !IsPlace(before)) throw BodyJson.Bad("The query parameter 'before' must be 'next' of the page before, or a time as RFC 3339 has it.");
         var messageId = One(query, "messageId");
         if (messageId is not null && !WebhookRules.IsMessageId(messageId)) throw BodyJson.Bad("The query parameter 'messageId' must be the id of a message.");
         return new WebhookAttemptQuery
@@ -292,6 +299,9 @@ internal static class WebhookMessageEndpoints
             Limit = ReadLimit(query),
         };
     }
+
+    /// <summary>Whether a text can be a place in a list. Others are not looked for: a store may take no control characters.</summary>
+    private static bool IsPlace(string text) => text.Length is > 0 and <= MaxPlace && !text.AsSpan().ContainsAnyExceptInRange('!', '~');
 
     private static int ReadLimit(IQueryCollection query) => SessionEndpoints.TryReadLimit(query["limit"], DefaultLimit, MaxLimit, out var limit)
         ? limit

@@ -87,10 +87,13 @@ internal class WebhookRules(NetworkRules network, NamespacePolicies policies)
     {
         foreach (var pattern in patterns)
         {
-            if (PoliciesOf(pattern).Any(p => p is { Durability: Durability.Durable, History: false }))
+            if (!AllowsHistory(pattern))
                 throw new GridProblemException(new(ErrorCode.Forbidden, $"A namespace of '{pattern}' does not allow history."));
         }
     }
+
+    /// <summary>Whether every namespace that a pattern's channels are delivered from allows to read the past.</summary>
+    public bool AllowsHistory(string pattern) => !PoliciesOf(pattern).Any(p => p is { Durability: Durability.Durable, History: false });
 
     /// <summary>Whether a text can be the id of a message.</summary>
     public static bool IsMessageId(string? id) => id is not null && WebhookMessageId.IsValid(id);

@@ -100,13 +100,15 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
 
     /// <summary>
     /// A request has been on its way for longer than <see cref="TurnSettings.SlowMs"/>, or for long while it was crowding: it gives its slot among the fast ones back, if
-    /// the slow ones have room, and its endpoint counts as slow from now on.
+    /// the slow ones have room, and its endpoint counts as slow from now on. A tenant may so have more than its slots among the slow ones,
+    /// but not of the second half, which is for the others.
     /// </summary>
     public void Overdue(Turn turn)
     {
         if (turn.IsDone || turn.Pool == _slow) return;
         turn.Endpoint.UsualMs = Math.Max(turn.Endpoint.UsualMs, settings.SlowMs + 1);
         if (_slow.InFlight >= settings.SlowSlots) return;
+        if (2 * _slow.InFlight >= settings.SlowSlots && _slow.InFlightOf(turn.Endpoint.Tenant) >= settings.PerTenant) return;
         Leave(turn);
         turn.Pool = _slow;
         Enter(turn);
@@ -218,6 +220,8 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
             if (!_tenants.TryGetValue(name, out var tenant)) _tenants[name] = tenant = new Tenant(name);
             return tenant;
         }
+
+        public int InFlightOf(string name) => _tenants.TryGetValue(name, out var tenant) ? tenant.InFlight : 0;
 
         public void Forget(Tenant tenant)
         {

@@ -26,9 +26,8 @@ internal sealed partial class WebhookMachine
     public void Notice(string channel, Position head)
     {
         if (!_channels.TryGetValue(channel, out var progress)) return;
-        progress.Rest = 0;
-        if (head.Epoch == progress.Epoch) progress.Head = Math.Max(progress.Head, head.Offset);
-        else progress.Look = true;
+        if (head.Epoch != progress.Epoch) (progress.Look, progress.Rest) = (true, 0);
+        else if (head.Offset > progress.Head) (progress.Head, progress.Rest) = (head.Offset, 0);
         Line(progress);
     }
 

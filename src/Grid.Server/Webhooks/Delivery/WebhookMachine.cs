@@ -163,7 +163,8 @@ internal sealed partial class WebhookMachine
         var due = Times(nowMs).Min();
 
         // What is under way has to be taken up by the next activation, should this one not see its end: it may have no mark any more.
-        var underWay = _queued > 0 || _flights.Count > 0 || _retriesOut > 0 || _loading || _loaded.Values.Any(static e => e.State != EntryState.Closed);
+        // What is being read stands in no line, and may have no mark: a cursor that was moved back, or a replay.
+        var underWay = _reads.Count > 0 || _queued > 0 || _flights.Count > 0 || _retriesOut > 0 || _loading || _loaded.Values.Any(static e => e.State != EntryState.Closed);
         if (underWay || (_line.Count > 0 && FreshIsFree && !IsStalled)) due = Math.Min(due, _circuit.IsOpen ? _circuit.ProbeAt : nowMs);
         return due == long.MaxValue ? null : Math.Max(due, Math.Max(nowMs, HeldUntil));
     }

@@ -25,7 +25,12 @@ namespace Grid.Server.Webhooks.Sending;
 /// </remarks>
 internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposable
 {
-    private const int MaxTests = 32;
+    /// <summary>Tests that are under way at once. They take no turns, so they are counted.</summary>
+    private const int MaxTests = 128;
+
+    /// <summary>Those of one tenant, so that endpoints that hang do not take them from all others.</summary>
+    private const int MaxTestsOfTenant = 8;
+
     private static readonly TimeSpan OverdueInterval = TimeSpan.FromMilliseconds(500);
 
     /// <summary>
@@ -38,7 +43,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private readonly Lock _gate = new();
     private readonly TurnTaking<Job> _turns;
     private readonly HashSet<TurnTaking<Job>.Turn> _flights = [];
-    private readonly SemaphoreSlim _tests = new(MaxTests);
+    private readonly Dictionary<string, int> _testsOf = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _abort = new();
     private readonly CancellationTokenSource _stopTicking = new();
     private readonly WebhookHttp _fast;
@@ -54,6 +59,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private TaskCompletionSource? _idle;
     private Task _ticking = Task.CompletedTask;
     private readonly ITimer _crowding;
+    private int _tests;
     private bool _looksAtCrowding;
     private bool _stopping;
     private bool _disposed;
@@ -163,7 +169,6 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         _crowding.Dispose();
         _abort.Dispose();
         _stopTicking.Dispose();
-        _tests.Dispose();
     }
 
     /// <summary>Begins the requests whose turn it is. They do not run on the scheduler of whoever called.</summary>
@@ -198,7 +203,14 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
 
     private async Task<StoredAttempt?> TestNowAsync(WebhookTarget target)
     {
-        if (!await _tests.WaitAsync(TimeSpan.Zero)) return null;
+        var tenant = target.Webhook.Tenant;
+        lock (_gate)
+        {
+            var own = _testsOf.GetValueOrDefault(tenant);
+            if (own == MaxTestsOfTenant || _tests == MaxTests) return null;
+            (_tests, _testsOf[tenant]) = (_tests + 1, own + 1);
+        }
+
         try
         {
             var now = _time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -212,7 +224,11 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
         finally
         {
-            _tests.Release();
+            lock (_gate)
+            {
+                _tests--;
+                if (--_testsOf[tenant] == 0) _testsOf.Remove(tenant);
+            }
         }
     }
 

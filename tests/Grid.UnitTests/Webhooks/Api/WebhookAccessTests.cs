@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json.Nodes;
 using Grid.Abstractions;
 using Grid.Server.Log;
+using Grid.Server.Webhooks.Delivery;
 
 namespace Grid.UnitTests.Webhooks.Api;
 
@@ -125,6 +126,25 @@ public sealed class WebhookAccessTests : IClassFixture<WebhookApiHost>
         _host.Webhooks.Existing[$"acme/{Id}"] = FakeWebhooks.Describe(Id, new WebhookDefinition { Channels = ["secret:*"] });
         await _host.RefusedAsync(
             "POST", $"/{Id}{path}", body.Replace("room:1", "secret:1", StringComparison.Ordinal), HttpStatusCode.Forbidden, "forbidden");
+    }
+
+    [Fact]
+    public async Task A_message_that_was_never_sent_is_the_past_too()
+    {
+        _host.Webhooks.Existing[$"acme/{Id}"] = FakeWebhooks.Describe(Id, new WebhookDefinition { Channels = ["room:*", "secret:*"] });
+        _host.Webhooks.Existing["acme/wh_2"] = FakeWebhooks.Describe("wh_2", new WebhookDefinition { Channels = ["room:*"] });
+        string PathOf(string channel) => $"/messages/{new MessageRef(channel, "e1", 7).ToId()}/resend";
+        var why = await _host.RefusedAsync("POST", "/wh_2" + PathOf("room:1"), null, HttpStatusCode.Forbidden, "forbidden", FakeAuthenticator.Rooms);
+        Assert.Contains("history", why, StringComparison.Ordinal);
+        await _host.RefusedAsync("POST", $"/{Id}{PathOf("secret:1")}", null, HttpStatusCode.Forbidden, "forbidden");
+        Assert.DoesNotContain("ResendAsync", _host.Webhooks.Deeds);
+        await _host.EmptyAsync("POST", $"/{Id}{PathOf("room:1")}", status: HttpStatusCode.Accepted);
+
+        // One that was sent is no secret.
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptDescription[]?>([FakeWebhooks.Attempt(1)]);
+        await _host.EmptyAsync("POST", $"/{Id}{PathOf("secret:1")}", status: HttpStatusCode.Accepted);
+        var (response, text) = await _host.SendAsync("POST", "/wh_2" + PathOf("room:1"), null, FakeAuthenticator.Rooms);
+        using (response) Assert.True(response.IsSuccessStatusCode, text);
     }
 
     [Theory]

@@ -81,6 +81,8 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     [InlineData("seek", """{"positions":{"room:1":{"epoch":"e","offset":9007199254740992}}}""")]
     [InlineData("seek", """{"positions":{"room:1":{"epoch":"e","offset":1,"at":1}}}""")]
     [InlineData("seek", """{"positions":{"elsewhere":{"epoch":"e","offset":1}}}""")] // Not among its channels.
+    [InlineData("seek", """{"positions":{"room:1":{"epoch":"e\u0000","offset":1}}}""")]
+    [InlineData("seek", """{"positions":{"room:1":{"epoch":"é","offset":1}}}""")]
     [InlineData("replay", "{}")]
     [InlineData("replay", """{"named":"now"}""")]
     [InlineData("replay", """{"perSecond":5}""")]
@@ -105,6 +107,38 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     {
         await _host.RefusedAsync("POST", $"/{Id}/{path}", body, HttpStatusCode.BadRequest, "bad_frame");
         Assert.Empty(_host.Webhooks.Deeds);
+    }
+
+    [Theory]
+    [InlineData("room:1", 1_000_001)]
+    [InlineData("room:none", 1)]
+    public async Task Places_after_the_head_are_none(string channel, long offset)
+    {
+        var positions = $$$$"""{"positions":{"orders":{"epoch":"e1","offset":1000000},"{{{{channel}}}}":{"epoch":"e1","offset":{{{{offset}}}}}}}""";
+        await _host.RefusedAsync("POST", $"/{Id}/seek", positions, HttpStatusCode.BadRequest, "invalid_position");
+        await _host.RefusedAsync("POST", $"/{Id}/replay", positions, HttpStatusCode.BadRequest, "invalid_position");
+        await _host.RefusedAsync("POST", $"/{Id}/enable", $$"""{"resumeFrom":{{positions}}}""", HttpStatusCode.BadRequest, "invalid_position");
+        Assert.Empty(_host.Webhooks.Deeds);
+        await _host.EmptyAsync("POST", $"/{Id}/seek", positions.Replace($":{offset}}}", ":0}", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task What_is_left_of_former_channels_is_for_keys_that_may_hear_them()
+    {
+        // The subscription was narrowed to a room after messages of the orders had failed.
+        DeadLetters(3);
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptDescription[]?>(
+            [FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2) with { Channel = "room:1" }, FakeWebhooks.Attempt(1) with { Channel = null }]);
+        _host.Webhooks.Existing[$"acme/{Id}"] = FakeWebhooks.Describe(Id, new WebhookDefinition { Url = "https://example.com/", Channels = ["room:*"] });
+        foreach (var (key, letters, attempts) in ((string, int, int)[])[(FakeAuthenticator.Key, 2, 2), (FakeAuthenticator.Rooms, 0, 1)])
+        {
+            var page = await _host.JsonAsync("GET", $"/{Id}/dead-letters?limit=2", credential: key);
+            Assert.Equal((letters, "place-2"), (page["deadLetters"]!.AsArray().Count, (string?)page["next"]));
+            page = await _host.JsonAsync("GET", $"/{Id}/attempts?limit=2", credential: key);
+            Assert.Equal((attempts, "att_2"), (page["attempts"]!.AsArray().Count, (string?)page["next"]));
+            var (response, text) = await _host.SendAsync("GET", $"/{Id}/dead-letters/export", credential: key);
+            using (response) Assert.Equal(letters == 0 ? 0 : 3, text.Count(c => c == '\n'));
+        }
     }
 
     [Theory]
@@ -168,7 +202,10 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     [InlineData("attempts?until=2026-01-02T00:00:00+00:00")] // A plus sign is a space in a query.
     [InlineData("attempts?limit=0")]
     [InlineData("attempts?limit=201")]
+    [InlineData("attempts?before=att_%00")]
     [InlineData("dead-letters?after=")]
+    [InlineData("dead-letters?after=1.%00")]
+    [InlineData("dead-letters?after=1.%C3%A9")]
     [InlineData("dead-letters?after=a&after=b")]
     [InlineData("dead-letters?limit=201")]
     public async Task Bad_questions(string query)

@@ -52,6 +52,18 @@ public sealed class RestingChannelsTests
         Assert.Equal(["room:7", "room:9"], second.NextReads(_now).Select(r => r.Channel).Order(StringComparer.Ordinal));
     }
 
+    [Fact]
+    public void Channels_that_somebody_asked_about_can_be_forgotten_all_the_same()
+    {
+        var machine = new WebhookMachine(Settings, null, new Random(1), _now);
+        for (var i = 0; i < 100; i++) Deliver(machine, $"room:{i}", new Position("e1", 0));
+        foreach (var channel in machine.Channels.ToList()) machine.Notice(channel, new Position("e1", 1));
+        for (var i = 100; i < 300; i++) Deliver(machine, $"room:{i}", new Position("e1", 0));
+        Write(machine);
+        Assert.Contains("room:299", machine.Channels);
+        Assert.DoesNotContain("room:0", machine.Channels);
+    }
+
     private void Deliver(WebhookMachine machine, string channel, Position place, OutcomeKind outcome = OutcomeKind.Delivered)
     {
         if (!_topics.TryGetValue(channel, out var topic)) _topics[channel] = topic = new SimTopic(channel);

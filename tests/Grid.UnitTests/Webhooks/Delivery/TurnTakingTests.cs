@@ -77,6 +77,28 @@ public sealed class TurnTakingTests
     }
 
     [Fact]
+    public void One_tenants_requests_that_hang_do_not_take_all_slots_of_the_slow_ones()
+    {
+        var settings = new TurnSettings { FastSlots = 16, SlowSlots = 16, PerTenant = 4, PerEndpoint = 2 };
+        var turns = new TurnTaking<string>(settings);
+        for (var round = 0; round < 100; round++)
+        {
+            turns.TryAdd("hostile", $"hangs{round}", DeliveryKind.Fresh, 0, "hangs");
+            while (turns.TryNext(out var turn)) turns.Overdue(turn);
+        }
+
+        Assert.Equal(8, turns.SlowInFlight);
+
+        // Others' slow endpoints have theirs.
+        for (var i = 0; i < 4; i++) turns.TryAdd("other", $"slow{i}", DeliveryKind.Fresh, settings.SlowMs + 1, "slow");
+        for (var i = 0; i < 4; i++)
+        {
+            Assert.True(turns.TryNext(out var turn));
+            Assert.True(turn.IsSlow);
+        }
+    }
+
+    [Fact]
     public void An_endpoint_becomes_slow_and_fast_again_by_what_it_takes()
     {
         Add("t", "e", "1");

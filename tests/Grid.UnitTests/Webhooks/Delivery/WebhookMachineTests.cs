@@ -232,6 +232,7 @@ public sealed class WebhookMachineTests
             Assert.Equal(WebhookStatus.Active, rig.Machine.Status);
             rig.Write();
             rig.Crash();
+            Assert.Empty(rig.Take());
             rig.AdvanceToDue();
         }
 
@@ -241,6 +242,8 @@ public sealed class WebhookMachineTests
         // A success in between begins it anew.
         Assert.True(rig.Machine.Enable([], rig.Now));
         rig.Answer(rig.TakeOne(), OutcomeKind.Hold, 1_000);
+        rig.Write();
+        Assert.Empty(rig.Take());
         rig.AdvanceToDue();
         Assert.Single(rig.DeliverAll());
         rig.Advance(TimeSpan.FromDays(6));

@@ -7,6 +7,28 @@ namespace Grid.UnitTests.Webhooks.Delivery;
 public sealed class WebhookStateTests
 {
     [Fact]
+    public void What_is_being_read_has_to_be_woken_for()
+    {
+        // A cursor that was moved back has no mark, and a replay never has one.
+        var rig = new Rig();
+        rig.Publish("a", 3);
+        rig.DeliverAll();
+        rig.Machine.Seek("a", new Position("e1", 0), rig.Now);
+        rig.Write();
+        Assert.NotEmpty(rig.Machine.NextReads(rig.Now));
+        Assert.Equal(rig.Now, rig.Machine.NextWake(rig.Now));
+
+        var other = new Rig();
+        other.Publish("a", 3);
+        other.DeliverAll();
+        other.Write();
+        Assert.Null(other.Machine.NextWake(other.Now));
+        Assert.True(other.Machine.StartReplay("rp_1", [new ReplayRange("a", new Position("e1", 0), 3)], 10, other.Now));
+        Assert.NotEmpty(other.Machine.NextReads(other.Now));
+        Assert.Equal(other.Now, other.Machine.NextWake(other.Now));
+    }
+
+    [Fact]
     public void A_restart_repeats_what_was_not_written_and_nothing_else()
     {
         var rig = new Rig();

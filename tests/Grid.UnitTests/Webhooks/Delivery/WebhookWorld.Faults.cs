@@ -22,8 +22,10 @@ internal sealed partial class WebhookWorld
     {
         if (_calm) return;
         var topic = _topics[_chance.Next(_topics.Count)];
+        var what = _chance.Next(20);
+        if (what is 11 or > 13) Wake();
         var machine = _active.Machine;
-        switch (_chance.Next(20))
+        switch (what)
         {
             case < 6:
                 _endpoint = (SimEndpoint)_chance.Next(_chance.Next(4) == 0 ? 8 : 6);
@@ -33,7 +35,7 @@ internal sealed partial class WebhookWorld
                 _endpoint = SimEndpoint.Works;
                 return;
             case < 11:
-                Crash();
+                if (_active.Alive) Crash();
                 return;
             case 11:
                 if (!machine.Pause(_now)) machine.Resume(_now);
@@ -72,6 +74,7 @@ internal sealed partial class WebhookWorld
                 break;
         }
 
+        if (!_active.Alive) return;
         Absorb(_active.Machine);
         Pump(_active);
     }
@@ -82,20 +85,32 @@ internal sealed partial class WebhookWorld
         _calm = true;
         _endpoint = SimEndpoint.Works;
         foreach (var message in _topics.SelectMany(t => t.Messages.Values)) message.Poisonous = false;
+        GoOn();
+
+        // Processes may still end, and then nobody calls.
+        for (var crashes = _chance.Next(3); crashes > 0; crashes--)
+        {
+            In(1, 60_000, () =>
+            {
+                if (_active.Alive) Crash();
+            });
+        }
+
+        // What was on its way may still disable or pause it.
+        In(100_000, 200_000, GoOn);
+    }
+
+    /// <summary>Has it deliver, if it does not. One that sleeps is left to the sweep.</summary>
+    private void GoOn()
+    {
+        if (!_active.Alive && _stored is null or { Status: WebhookStatus.Active }) return;
+        Wake();
         if (_active.Machine.Status == WebhookStatus.Disabled) Enable();
         _active.Machine.Resume(_now);
 
         // The sweep finds every subscription with marks, whatever notices were lost.
         LookAtMarked();
         Pump(_active);
-
-        // What was on its way may still disable or pause it.
-        In(100_000, 200_000, () =>
-        {
-            if (_active.Machine.Status == WebhookStatus.Disabled) Enable();
-            _active.Machine.Resume(_now);
-            Pump(_active);
-        });
     }
 
     private void Enable()
@@ -117,7 +132,7 @@ internal sealed partial class WebhookWorld
         Trace($"{topic.Name} is purged");
         topic.Purge();
         topic.Seeks++;
-        if (_chance.Next(2) == 0) _active.Machine.Notice(topic.Name, new Position(topic.Epoch, 0));
+        if (_active.Alive && _chance.Next(2) == 0) _active.Machine.Notice(topic.Name, new Position(topic.Epoch, 0));
     }
 
     private void Seek(SimTopic topic, long offset)
@@ -166,6 +181,7 @@ internal sealed partial class WebhookWorld
         (message.MayRepeat, message.Written, message.AckedBy) = (true, false, 0);
         _rowsByHand = true;
         _rows.TryAdd(key, new ParkedRow(key, 0, _now));
+        (_handWake, _hand) = (_now, _hand + 1);
         _active.Machine.NoticeParked(_now, _now);
     }
 

@@ -26,6 +26,11 @@ internal sealed partial class WebhookWorld
     private readonly double _noticeLost;
     private DeliverySettings _settings;
     private WebhookSnapshot? _stored;
+    private long? _storedWake;
+
+    /// <summary>What somebody put there by hand, which no write knows yet: who asked has no answer before one does.</summary>
+    private long? _handWake;
+    private int _hand;
     private Activation _active = null!;
     private SimEndpoint _endpoint = SimEndpoint.Works;
     private bool _calm;
@@ -113,6 +118,7 @@ internal sealed partial class WebhookWorld
         _topics.Add(topic);
         for (var old = _chance.Next(0, 4); old > 0; old--) topic.Append(_now, "a", null);
         topic.Start = new Position(topic.Epoch, topic.Head);
+        if (!_active.Alive) return;
         _active.Machine.Add(topic.Name, topic.Start, _now);
         Pump(_active);
     }
@@ -131,7 +137,13 @@ internal sealed partial class WebhookWorld
 
         topic.Marked = true;
         Trace($"{topic.Name} reaches {topic.Head}");
-        if (!_calm && _chance.NextDouble() < _noticeLost) return;
+        if (!_calm && _chance.NextDouble() < _noticeLost)
+        {
+            if (!_active.Alive) Sweep();
+            return;
+        }
+
+        Wake();
         LookAtMarked();
         if (_chance.Next(2) == 0) _active.Machine.Notice(topic.Name, new Position(topic.Epoch, topic.Head));
         Pump(_active);
@@ -202,7 +214,27 @@ internal sealed partial class WebhookWorld
         Trace("crashes");
         _active.Alive = false;
         if (_active.ApplyWrite is { } write && _chance.Next(3) is var part and > 0) write(part == 1);
-        Activate();
+        if (!_calm && _chance.Next(2) == 0) Activate();
+        else Sweep();
+    }
+
+    /// <summary>Somebody calls: one that sleeps is activated.</summary>
+    private void Wake()
+    {
+        if (!_active.Alive) Activate();
+    }
+
+    /// <summary>Nobody calls: it is activated when the store says that it has something to do, and else never.</summary>
+    private void Sweep()
+    {
+        var notBefore = _stored is null ? 0 : WebhookWake.NotBefore(_stored);
+        var due = _topics.Any(t => t.Marked) ? _now : Math.Min(_storedWake ?? WebhookWake.Never, _handWake ?? WebhookWake.Never);
+        if (Math.Max(due, notBefore) is var at && at == WebhookWake.Never) return;
+        var asleep = _active;
+        At(Math.Max(_now, at) + _chance.NextInt64(1, 5_000), () =>
+        {
+            if (asleep == _active) Activate();
+        });
     }
 
     private void Pump(Activation act)
@@ -284,6 +316,7 @@ internal sealed partial class WebhookWorld
     {
         var acks = act.Unwritten;
         act.Unwritten = [];
+        var (wake, hand) = (act.Machine.NextWake(_now), _hand);
         var (fails, unknown) = (!_calm && _chance.NextDouble() < _writeFails, _chance.Next(2) == 0);
         act.ApplyWrite = torn =>
         {
@@ -294,6 +327,8 @@ internal sealed partial class WebhookWorld
             var forgotten = WebhookChanges.Of(write.Effects).Forgotten;
             if (_stored is not null) _stored = _stored with { Channels = [.. _stored.Channels.Where(c => !forgotten.Contains(c.Channel))] };
             _stored = _stored is null ? write.Snapshot : _stored.With(write.Snapshot);
+            _storedWake = wake;
+            if (hand == _hand) _handWake = null;
             foreach (var message in acks) message.Written = !message.MayRepeat;
         };
         In(1, 200, () => Tell(act, () =>

@@ -23,6 +23,12 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>Awaited before a write is carried out.</summary>
     public Func<Task> BeforeWrite { get; set; } = static () => Task.CompletedTask;
 
+    /// <summary>Awaited when a change of a definition is stored, before that is told.</summary>
+    public Func<Task> AfterUpdate { get; set; } = static () => Task.CompletedTask;
+
+    /// <summary>Awaited when progress was read, before it is told.</summary>
+    public Func<Task> AfterProgress { get; set; } = static () => Task.CompletedTask;
+
     /// <summary>What was written, refused writes too.</summary>
     public int Writes { get; private set; }
 
@@ -108,15 +114,17 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         }
     }
 
-    public ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
-            if (!_webhooks.TryGetValue(webhook.Id, out var old) || old.Stored.Version != webhook.Version - 1) return new(false);
+            if (!_webhooks.TryGetValue(webhook.Id, out var old) || old.Stored.Version != webhook.Version - 1) return false;
             old.Stored = webhook;
-            return new(true);
         }
+
+        await AfterUpdate();
+        return true;
     }
 
     public ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default)
@@ -159,13 +167,17 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         }
     }
 
-    public ValueTask<WebhookSnapshot?> ReadProgressAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    public async ValueTask<WebhookSnapshot?> ReadProgressAsync(WebhookId webhook, CancellationToken cancellationToken = default)
     {
+        WebhookSnapshot? found;
         lock (_gate)
         {
             Check();
-            return new(_webhooks.GetValueOrDefault(webhook)?.Snapshot is { } snapshot ? SnapshotRecord.Read(SnapshotRecord.ToBytes(snapshot)) : null);
+            found = _webhooks.GetValueOrDefault(webhook)?.Snapshot is { } snapshot ? SnapshotRecord.Read(SnapshotRecord.ToBytes(snapshot)) : null;
         }
+
+        await AfterProgress();
+        return found;
     }
 
     public async ValueTask<bool> WriteAsync(
@@ -200,10 +212,12 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         lock (_gate)
         {
             Check();
+            var found = _webhooks[webhook];
             foreach (var row in rows)
             {
-                _webhooks[webhook].Parked[row.Ref] = row;
-                _webhooks[webhook].DeadLetters.Remove(row.Ref);
+                found.Parked[row.Ref] = row;
+                found.DeadLetters.Remove(row.Ref);
+                found.NextWake = Math.Min(found.NextWake ?? long.MaxValue, row.Due);
             }
 
             return default;
@@ -271,6 +285,12 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     public bool IsDue(WebhookId webhook, long nowMs)
     {
         lock (_gate) return _webhooks[webhook].IsDue(nowMs);
+    }
+
+    /// <summary>When it has something to do though nothing happens.</summary>
+    public long? NextWakeOf(WebhookId webhook)
+    {
+        lock (_gate) return _webhooks[webhook].NextWake;
     }
 
     public WebhookSnapshot? SnapshotOf(WebhookId webhook)

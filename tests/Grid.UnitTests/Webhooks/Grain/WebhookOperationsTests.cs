@@ -171,6 +171,45 @@ public sealed class WebhookOperationsTests
     }
 
     [Fact]
+    public async Task Names_that_are_made_up_are_not_remembered()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["o*"] });
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        var places = Enumerable.Range(0, 100).ToDictionary(i => $"o{i}", i => new Position("e1", i % 2));
+        Assert.True(await grid.CallAsync(g => g.SeekAsync(new WebhookStart { Positions = new(places) { ["orders"] = new Position("e1", 0) } })));
+        Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
+        Assert.Equal(["orders"], (await grid.CallAsync(g => g.GetAsync()))!.Cursors.Keys);
+    }
+
+    [Fact]
+    public async Task What_failed_of_a_channel_that_was_left_is_sent_no_more()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.First(1, Answers.Status(400));
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"], Schedule = [0] });
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        await grid.UntilAsync(() => grid.Events.Contains("webhook.exhausted"));
+        await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["other"] }));
+        Assert.Equal(0, await grid.CallAsync(g => g.RedriveAsync(null)));
+
+        // One that waited in the store.
+        await grid.Store.ParkAsync(grid.Id, [new ParkedRow(new MessageRef("orders", "e1", 1), 1, grid.NowMs)]);
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        await grid.WakeAsync();
+        await grid.PublishAsync("other");
+        Assert.Equal("other", (await grid.NextAsync(endpoint)).Channel);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(2, endpoint.Inbox.Count);
+        Assert.Empty(await grid.Store.ReadParkedAsync(grid.Id, 0, 10));
+    }
+
+    [Fact]
     public async Task A_subscription_that_does_not_exist_is_nothing_and_keeps_nothing()
     {
         await using var grid = new WebhookFixture();

@@ -1,4 +1,5 @@
 using Grid.Abstractions;
+using Grid.Server.Webhooks;
 
 namespace Grid.UnitTests.Webhooks.Grain;
 
@@ -57,6 +58,26 @@ public sealed class WebhookPullTests
         Assert.Equal(1, await grid.CallAsync(g => g.AckAsync([again.Lease], [])));
         Assert.Equal(2, Assert.Single(await PollAsync(grid, 10)).Message.Offset);
         Assert.False(grid.Host.Deactivated);
+    }
+
+    [Fact]
+    public async Task A_message_that_is_kept_for_hours_lets_nothing_gather_behind_it()
+    {
+        const int Batch = 100;
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(Definition);
+        for (var i = 0; i <= Batch; i++) await grid.PublishAsync("orders");
+        var hours = TimeSpan.FromHours(12);
+        var kept = Assert.Single((await grid.CallAsync(g => g.PollAsync(1, hours)))!);
+        for (var handedOut = 0; handedOut <= WebhookGrain.MaxLeaseEnds; handedOut += Batch)
+        {
+            var polled = (await grid.CallAsync(g => g.PollAsync(Batch, hours)))!;
+            Assert.Equal(Batch, polled.Length);
+            await grid.CallAsync(g => g.AckAsync([], [.. polled.Select(p => p.Lease)]));
+        }
+
+        Assert.InRange(grid.Grain.LeaseEnds, 1, 3 * Batch);
+        Assert.Equal(1, await grid.CallAsync(g => g.AckAsync([kept.Lease], [])));
     }
 
     [Fact]

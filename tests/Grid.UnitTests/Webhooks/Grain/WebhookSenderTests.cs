@@ -48,6 +48,24 @@ public sealed class WebhookSenderTests
     }
 
     [Fact]
+    public async Task Tests_that_hang_leave_other_tenants_theirs()
+    {
+        var dead = new WebhookReceiver();
+        dead.Inbox.Answer = Answers.Hang;
+        await using var alive = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        var hanging = Enumerable.Range(1, 8).Select(_ => grid.Sender.TestAsync(Target("dead", dead))).ToList();
+        for (var i = 0; i < hanging.Count; i++) await dead.Inbox.NextAsync();
+        Assert.Null(await grid.Sender.TestAsync(Target("dead", alive)).WaitAsync(Patience));
+        Assert.True((await grid.Sender.TestAsync(Target("alive", alive)).WaitAsync(Patience))!.Succeeded);
+
+        // What has ended counts no more.
+        await dead.DisposeAsync();
+        Assert.All(await Task.WhenAll(hanging).WaitAsync(Patience), static attempt => Assert.False(attempt!.Succeeded));
+        Assert.True((await grid.Sender.TestAsync(Target("dead", alive)).WaitAsync(Patience))!.Succeeded);
+    }
+
+    [Fact]
     public async Task The_attempt_is_written_before_the_outcome_is_told()
     {
         await using var endpoint = new WebhookReceiver();

@@ -1,0 +1,216 @@
+using Grid.Abstractions;
+using Grid.Protocol;
+using Grid.Server.Webhooks.Delivery;
+using Grid.Testing.Webhooks;
+
+namespace Grid.UnitTests.Webhooks.Grain;
+
+/// <summary>What comes in the middle of something else.</summary>
+public sealed class WebhookRaceTests
+{
+    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
+
+    [Fact]
+    public async Task What_is_published_while_its_channel_joins_is_delivered()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var hold = new TaskCompletionSource();
+        grid.Store.AfterUpdate = () => hold.Task;
+        var updating = grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] }));
+        await grid.UntilAsync(() => grid.Store.GetAsync(grid.Id).AsTask().Result!.Channels.Count == 2);
+
+        // The store knows the new channels; the grain does not yet.
+        await grid.PublishAsync("other");
+        await SettleAsync(grid);
+        hold.SetResult();
+        Assert.NotNull(await updating);
+        var delivery = await grid.NextAsync(endpoint);
+        Assert.Equal(("other", 1L), (delivery.Channel, delivery.Offset));
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task A_channel_that_is_met_while_it_leaves_is_left()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["room:*"] });
+        await grid.PublishAsync("room:1", wake: false);
+        var hold = new TaskCompletionSource();
+        grid.Store.AfterUpdate = () => hold.Task;
+        var updating = grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition()));
+        await grid.UntilAsync(() => grid.Store.GetAsync(grid.Id).AsTask().Result!.Channels is ["orders"]);
+        await grid.WakeAsync();
+        hold.SetResult();
+        Assert.DoesNotContain("room:1", (await updating)!.Cursors.Keys);
+        await grid.WakeAsync();
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task What_is_published_while_a_subscription_is_read_needs_no_sweep()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] });
+        await grid.DeactivateAsync();
+        var hold = new TaskCompletionSource();
+        grid.Store.AfterProgress = () => hold.Task;
+        await grid.ActivateAsync();
+        await grid.PublishAsync("orders", wake: false);
+        var first = grid.WakeAsync();
+        await Task.Delay(20);
+        await grid.PublishAsync("other", wake: false);
+        var second = grid.WakeAsync();
+        hold.SetResult();
+        await Task.WhenAll(first, second);
+        Assert.Equal(["orders", "other"], new[] { (await grid.NextAsync(endpoint)).Channel, (await grid.NextAsync(endpoint)).Channel }.Order());
+    }
+
+    [Fact]
+    public async Task What_an_older_activation_leaves_behind_is_found_by_the_next()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(400);
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var (writing, reading) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var writes = 0;
+        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? writing.Task : Task.CompletedTask;
+        await grid.PublishAsync("orders");
+        await grid.UntilAsync(() => Volatile.Read(ref writes) == 1);
+        var older = grid.Host;
+
+        // The next one reads before the older one has written that its message failed, and cleared the mark.
+        grid.Store.AfterProgress = () => reading.Task;
+        await grid.ActivateAsync();
+        var waking = grid.WakeAsync();
+        await Task.Delay(20);
+        writing.SetResult();
+        await grid.UntilAsync(() => grid.Store.GetMarksAsync(grid.Id).AsTask().Result.Count == 0);
+        older.Crash();
+        reading.SetResult();
+        await waking;
+        endpoint.Inbox.Answer = Answers.NoContent;
+        Assert.True(await grid.CallAsync(g => g.PauseAsync()));
+        Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
+        grid.Host.Crash();
+        Assert.NotNull(grid.Store.NextWakeOf(grid.Id));
+    }
+
+    [Fact]
+    public async Task A_message_that_was_asked_for_again_is_not_forgotten_by_a_write_under_way()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        var first = await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+        endpoint.Inbox.Answer = Answers.Hang;
+        var hold = new TaskCompletionSource();
+        var writes = 0;
+        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? hold.Task : Task.CompletedTask;
+        var skipping = grid.CallAsync(g => g.SkipAsync(new MessageRef("orders", "e1", 9).ToId()));
+        await grid.UntilAsync(() => Volatile.Read(ref writes) == 1);
+        var resending = grid.CallAsync(g => g.ResendAsync(first.Id));
+        await Task.Delay(20);
+        hold.SetResult();
+        Assert.True(await resending);
+        await skipping;
+        grid.Host.Crash();
+        Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));
+    }
+
+    [Fact]
+    public async Task A_cursor_beyond_the_head_is_the_head()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+        Assert.True(await grid.CallAsync(g => g.SeekAsync(new WebhookStart { Positions = new() { ["orders"] = new Position("e1", 99) } })));
+        await grid.PublishAsync("orders");
+        Assert.Equal(2, (await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task A_message_that_was_not_read_yet_can_be_skipped()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.CallAsync(g => g.PauseAsync());
+        await grid.PublishAsync("orders");
+        await grid.PublishAsync("orders");
+        Assert.True(await grid.CallAsync(g => g.SkipAsync(new MessageRef("orders", "e1", 1).ToId())));
+        Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
+        Assert.Equal(2, (await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(1, endpoint.Inbox.Count);
+    }
+
+    [Fact]
+    public async Task What_waited_for_a_poll_is_sent_once_there_is_an_endpoint()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(new WebhookDefinition { Channels = ["orders"] });
+        await grid.PublishAsync("orders");
+        await grid.PublishAsync("orders");
+        await grid.UntilNothingIsDueAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition())));
+        Assert.True(grid.Host.Deactivated);
+        grid.Host.Crash();
+        Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));
+        await grid.ActivateAsync();
+        await grid.WakeAsync();
+        var offsets = new HashSet<long>();
+        while (offsets.Count < 2) offsets.Add((await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task Who_polls_keeps_a_mark_until_its_channels_cursor_is_stored()
+    {
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(new WebhookDefinition { Channels = ["orders", "other"] });
+        var (first, second) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var writes = 0;
+        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? first.Task : second.Task;
+        await grid.PublishAsync("orders", wake: false);
+        _ = grid.WakeAsync();
+        await grid.UntilAsync(() => Volatile.Read(ref writes) == 1);
+
+        // Its cursor is not a part of the write that is under way.
+        await grid.PublishAsync("other", wake: false);
+        _ = grid.WakeAsync();
+        await SettleAsync(grid);
+        first.SetResult();
+        await grid.UntilAsync(() => Volatile.Read(ref writes) == 2);
+        await SettleAsync(grid);
+        grid.Host.Crash();
+        grid.Store.BeforeWrite = static () => Task.CompletedTask;
+        second.SetResult();
+        await Task.Delay(20);
+        await grid.ActivateAsync();
+        var pulled = await grid.CallAsync(g => g.PollAsync(10, Lease));
+        Assert.Contains("other", pulled!.Select(p => p.Channel));
+        Assert.Contains("orders", pulled!.Select(p => p.Channel));
+    }
+
+    /// <summary>Lets the grain do what it has to do by now.</summary>
+    private static async Task SettleAsync(WebhookFixture grid)
+    {
+        for (var turns = 0; turns < 3; turns++)
+        {
+            await grid.CallAsync(static _ => Task.FromResult(0));
+            await Task.Delay(10);
+        }
+    }
+}
