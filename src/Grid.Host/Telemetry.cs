@@ -45,11 +45,12 @@ internal static class Telemetry
                 if (settings.Prometheus != MetricsAccess.Nobody) metrics.AddPrometheusExporter();
             });
 
-        // All signals' exporter rather than the metrics' own, which does not read OTEL_EXPORTER_OTLP_METRICS_…. It would send the logs too; metrics
-        // are the only signal.
         if (!settings.Otlp) return;
+
+        // All signals' exporter rather than the metrics' own, which does not read OTEL_EXPORTER_OTLP_METRICS_…. It takes the logs up too, which
+        // nobody asked for: a collector may have no place for them.
         telemetry.UseOtlpExporter();
-        builder.Logging.AddFilter<OpenTelemetryLoggerProvider>(null, LogLevel.None);
+        builder.Logging.AddFilter<OpenTelemetryLoggerProvider>(static (LogLevel _) => false);
     }
 
     /// <summary>Maps <c>/metrics</c> for those who may read it.</summary>

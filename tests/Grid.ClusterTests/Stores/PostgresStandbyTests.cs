@@ -14,7 +14,6 @@ namespace Grid.ClusterTests.Stores;
 /// A server that waits for a synchronous standby, and the standby is away. PostgreSQL answers a commit whose wait is cancelled with
 /// success; nobody may be told of that as an acknowledgement.
 /// </summary>
-[Collection(AloneTests.Name)]
 public sealed class PostgresStandbyTests(PostgresFixture fixture) : IClassFixture<PostgresFixture>
 {
     private readonly ChannelId _channel = new("t", "room:1");
@@ -72,7 +71,7 @@ public sealed class PostgresStandbyTests(PostgresFixture fixture) : IClassFixtur
             var append = log.AppendAsync(Request(head, "b")).AsTask();
             await deadline.UntilAsync(
                 async () => await fixture.Server.ExecuteAsync(
-                    "select bool_or(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep' and query like '%append_messages%'") is true,
+                    "select bool_or(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep' and query like '%append_and_mark%'") is true,
                 () => "the append to wait for the standby");
             await Assert.ThrowsAsync<LogUnavailableException>(() => append);
         }

@@ -67,6 +67,9 @@ public sealed class OtlpTests : IAsyncLifetime
             Assert.Contains(part, body, StringComparison.Ordinal);
         }
 
+        // What waits to be sent goes out when the host ends; logs would be among it.
+        host.Terminate();
+        Assert.Equal(0, await host.ExitAsync());
         Assert.All(_received, r => Assert.Equal("/v1/metrics", r.Path));
         Assert.Empty(host.Output.Errors);
     }
