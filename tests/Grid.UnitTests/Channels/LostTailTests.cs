@@ -1,5 +1,4 @@
 using System.Net;
-using System.Reflection;
 using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Channels;
@@ -11,8 +10,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
-using Orleans.Core;
-using Orleans.Timers;
 using ErrorCode = Grid.Protocol.ErrorCode;
 
 namespace Grid.UnitTests.Channels;
@@ -82,11 +79,11 @@ public sealed class LostTailTests
         Assert.Equal(44, (await _relay.Delivered.Reader.ReadAsync()).Head.Head);
     }
 
-    private ChannelGrain Activate(out Host host)
+    private ChannelGrain Activate(out GrainHost host)
     {
         var policies = new NamespacePolicies(Options.Create(new GridOptions()));
         var meters = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>();
-        host = new Host(_time);
+        host = new GrainHost(_time, GrainId.Create("channel", "t/room:1"));
         var grain = host.Make(() => new ChannelGrain(
             new MessageLogs(_log, _log, policies), policies, _relay, new WorkQueue(static item => item.Execute()), new ChannelMetrics(meters), _time, NullLogger<ChannelGrain>.Instance));
         Assert.True(grain.OnActivateAsync(CancellationToken.None).IsCompletedSuccessfully);
@@ -185,85 +182,5 @@ public sealed class LostTailTests
         public Task<bool> HoldsAsync(string tenant, string session, long generation) => throw new NotSupportedException();
 
         public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) => throw new NotSupportedException();
-    }
-
-    /// <summary>What a grain needs of its silo: its key, and somebody who takes its wish to end.</summary>
-    private sealed class Host(TimeProvider time) : IGrainContext, IGrainRuntime, IServiceProvider
-    {
-        private static readonly Enter EnterContext = typeof(IGrainContext).Assembly.GetType("Orleans.Runtime.RuntimeContext", true)!
-            .GetMethod("SetExecutionContext", BindingFlags.NonPublic | BindingFlags.Static)!.CreateDelegate<Enter>();
-
-        private delegate void Enter(IGrainContext context, out IGrainContext? before);
-
-        public bool Deactivated { get; private set; }
-
-        public GrainId GrainId { get; } = GrainId.Create("channel", "t/room:1");
-
-        public IServiceProvider ActivationServices => this;
-
-        TimeProvider IGrainRuntime.TimeProvider => time;
-
-        GrainReference IGrainContext.GrainReference => throw new NotSupportedException();
-
-        object IGrainContext.GrainInstance => throw new NotSupportedException();
-
-        ActivationId IGrainContext.ActivationId => throw new NotSupportedException();
-
-        GrainAddress IGrainContext.Address => throw new NotSupportedException();
-
-        IGrainLifecycle IGrainContext.ObservableLifecycle => throw new NotSupportedException();
-
-        IWorkItemScheduler IGrainContext.Scheduler => throw new NotSupportedException();
-
-        Task IGrainContext.Deactivated => throw new NotSupportedException();
-
-        string IGrainRuntime.SiloIdentity => "silo";
-
-        SiloAddress IGrainRuntime.SiloAddress => throw new NotSupportedException();
-
-        IGrainFactory IGrainRuntime.GrainFactory => throw new NotSupportedException();
-
-        ITimerRegistry IGrainRuntime.TimerRegistry => throw new NotSupportedException();
-
-        IServiceProvider IGrainRuntime.ServiceProvider => this;
-
-        public T Make<T>(Func<T> grain)
-        {
-            EnterContext(this, out var before);
-            try
-            {
-                return grain();
-            }
-            finally
-            {
-                EnterContext(before!, out _);
-            }
-        }
-
-        public object? GetService(Type serviceType) => serviceType == typeof(IGrainRuntime) ? this : null;
-
-        void IGrainRuntime.DeactivateOnIdle(IGrainContext context) => Deactivated = true;
-
-        void IGrainRuntime.DelayDeactivation(IGrainContext context, TimeSpan timeSpan) => throw new NotSupportedException();
-
-        IStorage<T> IGrainRuntime.GetStorage<T>(IGrainContext context) => throw new NotSupportedException();
-
-        void IGrainContext.SetComponent<T>(T? value) where T : class => throw new NotSupportedException();
-
-        void IGrainContext.ReceiveMessage(object message) => throw new NotSupportedException();
-
-        void IGrainContext.Activate(Dictionary<string, object>? requestContext, CancellationToken cancellationToken) => throw new NotSupportedException();
-
-        void IGrainContext.Deactivate(DeactivationReason deactivationReason, CancellationToken cancellationToken) => Deactivated = true;
-
-        void IGrainContext.Rehydrate(IRehydrationContext context) => throw new NotSupportedException();
-
-        void IGrainContext.Migrate(Dictionary<string, object>? requestContext, CancellationToken cancellationToken) => throw new NotSupportedException();
-
-        object? Orleans.Serialization.Invocation.ITargetHolder.GetTarget() => throw new NotSupportedException();
-
-        object? Orleans.Serialization.Invocation.ITargetHolder.GetComponent(Type componentType) => null;
-
-        bool IEquatable<IGrainContext>.Equals(IGrainContext? other) => ReferenceEquals(this, other);
     }
 }

@@ -29,6 +29,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>Awaited when progress was read, before it is told.</summary>
     public Func<Task> AfterProgress { get; set; } = static () => Task.CompletedTask;
 
+    /// <summary>Ends when messages were parked on request.</summary>
+    public TaskCompletionSource ParkedOnRequest { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>What was written, refused writes too.</summary>
     public int Writes { get; private set; }
 
@@ -47,7 +50,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
             {
                 if (id.Tenant == request.Channel.Tenant && ChannelPatterns.Match(webhook.Stored.Channels, request.Channel.Name)
                     && webhook.Marks.TryAdd(request.Channel.Name, before))
-                    woken.Add(id.ToString());
+                    woken.Add(id.Id);
             }
 
             topic.Messages.AddRange(request.Messages);
@@ -220,6 +223,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
                 found.NextWake = Math.Min(found.NextWake ?? long.MaxValue, row.Due);
             }
 
+            ParkedOnRequest.TrySetResult();
             return default;
         }
     }

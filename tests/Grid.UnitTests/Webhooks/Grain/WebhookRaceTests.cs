@@ -16,15 +16,15 @@ public sealed class WebhookRaceTests
         await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition());
-        var hold = new TaskCompletionSource();
-        grid.Store.AfterUpdate = () => hold.Task;
+        var hold = new Gate();
+        grid.Store.AfterUpdate = hold.PassAsync;
         var updating = grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] }));
-        await grid.UntilAsync(() => grid.Store.GetAsync(grid.Id).AsTask().Result!.Channels.Count == 2);
+        await hold.Reached;
 
         // The store knows the new channels; the grain does not yet.
         await grid.PublishAsync("other");
         await SettleAsync(grid);
-        hold.SetResult();
+        hold.Open();
         Assert.NotNull(await updating);
         var delivery = await grid.NextAsync(endpoint);
         Assert.Equal(("other", 1L), (delivery.Channel, delivery.Offset));
@@ -38,12 +38,12 @@ public sealed class WebhookRaceTests
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["room:*"] });
         await grid.PublishAsync("room:1", wake: false);
-        var hold = new TaskCompletionSource();
-        grid.Store.AfterUpdate = () => hold.Task;
+        var hold = new Gate();
+        grid.Store.AfterUpdate = hold.PassAsync;
         var updating = grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition()));
-        await grid.UntilAsync(() => grid.Store.GetAsync(grid.Id).AsTask().Result!.Channels is ["orders"]);
+        await hold.Reached;
         await grid.WakeAsync();
-        hold.SetResult();
+        hold.Open();
         Assert.DoesNotContain("room:1", (await updating)!.Cursors.Keys);
         await grid.WakeAsync();
         await grid.UntilNothingIsDueAsync();
@@ -56,15 +56,15 @@ public sealed class WebhookRaceTests
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] });
         await grid.DeactivateAsync();
-        var hold = new TaskCompletionSource();
-        grid.Store.AfterProgress = () => hold.Task;
+        var hold = new Gate();
+        grid.Store.AfterProgress = hold.PassAsync;
         await grid.ActivateAsync();
         await grid.PublishAsync("orders", wake: false);
         var first = grid.WakeAsync();
-        await Task.Delay(20);
+        await hold.Reached;
         await grid.PublishAsync("other", wake: false);
         var second = grid.WakeAsync();
-        hold.SetResult();
+        hold.Open();
         await Task.WhenAll(first, second);
         Assert.Equal(["orders", "other"], new[] { (await grid.NextAsync(endpoint)).Channel, (await grid.NextAsync(endpoint)).Channel }.Order());
     }
@@ -76,22 +76,22 @@ public sealed class WebhookRaceTests
         endpoint.Inbox.Answer = Answers.Status(400);
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition());
-        var (writing, reading) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var (writing, reading) = (new Gate(), new Gate());
         var writes = 0;
-        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? writing.Task : Task.CompletedTask;
+        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? writing.PassAsync() : Task.CompletedTask;
         await grid.PublishAsync("orders");
-        await grid.UntilAsync(() => Volatile.Read(ref writes) == 1);
+        await grid.UntilAsync(() => writing.Reached.IsCompleted);
         var older = grid.Host;
 
         // The next one reads before the older one has written that its message failed, and cleared the mark.
-        grid.Store.AfterProgress = () => reading.Task;
+        grid.Store.AfterProgress = reading.PassAsync;
         await grid.ActivateAsync();
         var waking = grid.WakeAsync();
-        await Task.Delay(20);
-        writing.SetResult();
+        await reading.Reached;
+        writing.Open();
         await grid.UntilAsync(() => grid.Store.GetMarksAsync(grid.Id).AsTask().Result.Count == 0);
         older.Crash();
-        reading.SetResult();
+        reading.Open();
         await waking;
         endpoint.Inbox.Answer = Answers.NoContent;
         Assert.True(await grid.CallAsync(g => g.PauseAsync()));
@@ -110,14 +110,14 @@ public sealed class WebhookRaceTests
         var first = await grid.NextAsync(endpoint);
         await grid.UntilNothingIsDueAsync();
         endpoint.Inbox.Answer = Answers.Hang;
-        var hold = new TaskCompletionSource();
+        var hold = new Gate();
         var writes = 0;
-        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? hold.Task : Task.CompletedTask;
+        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? hold.PassAsync() : Task.CompletedTask;
         var skipping = grid.CallAsync(g => g.SkipAsync(new MessageRef("orders", "e1", 9).ToId()));
-        await grid.UntilAsync(() => Volatile.Read(ref writes) == 1);
+        await grid.UntilAsync(() => hold.Reached.IsCompleted);
         var resending = grid.CallAsync(g => g.ResendAsync(first.Id));
-        await Task.Delay(20);
-        hold.SetResult();
+        await grid.Store.ParkedOnRequest.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        hold.Open();
         Assert.True(await resending);
         await skipping;
         grid.Host.Crash();
@@ -180,37 +180,32 @@ public sealed class WebhookRaceTests
     {
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(new WebhookDefinition { Channels = ["orders", "other"] });
-        var (first, second) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var (first, second) = (new Gate(), new Gate());
         var writes = 0;
-        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? first.Task : second.Task;
+        grid.Store.BeforeWrite = () => Interlocked.Increment(ref writes) == 1 ? first.PassAsync() : second.PassAsync();
         await grid.PublishAsync("orders", wake: false);
         _ = grid.WakeAsync();
-        await grid.UntilAsync(() => Volatile.Read(ref writes) == 1);
+        await grid.UntilAsync(() => first.Reached.IsCompleted);
 
         // Its cursor is not a part of the write that is under way.
         await grid.PublishAsync("other", wake: false);
         _ = grid.WakeAsync();
         await SettleAsync(grid);
-        first.SetResult();
-        await grid.UntilAsync(() => Volatile.Read(ref writes) == 2);
+        first.Open();
+        await grid.UntilAsync(() => second.Reached.IsCompleted);
         await SettleAsync(grid);
         grid.Host.Crash();
         grid.Store.BeforeWrite = static () => Task.CompletedTask;
-        second.SetResult();
-        await Task.Delay(20);
+        second.Open();
         await grid.ActivateAsync();
         var pulled = await grid.CallAsync(g => g.PollAsync(10, Lease));
         Assert.Contains("other", pulled!.Select(p => p.Channel));
         Assert.Contains("orders", pulled!.Select(p => p.Channel));
     }
 
-    /// <summary>Lets the grain do what it has to do by now.</summary>
+    /// <summary>Lets the grain do what it has to do by now: each turn comes after those that were queued before it.</summary>
     private static async Task SettleAsync(WebhookFixture grid)
     {
-        for (var turns = 0; turns < 3; turns++)
-        {
-            await grid.CallAsync(static _ => Task.FromResult(0));
-            await Task.Delay(10);
-        }
+        for (var turns = 0; turns < 20; turns++) await grid.CallAsync(static _ => Task.FromResult(0));
     }
 }

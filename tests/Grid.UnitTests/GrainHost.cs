@@ -2,7 +2,7 @@ using System.Reflection;
 using Orleans.Core;
 using Orleans.Timers;
 
-namespace Grid.UnitTests.Webhooks.Grain;
+namespace Grid.UnitTests;
 
 /// <summary>
 /// What a grain needs of its silo: its key, a scheduler on which one turn runs at a time, and somebody who takes its wish to end.
