@@ -125,8 +125,7 @@ public readonly record struct SeenKey(int Index, long Offset);
 public readonly record struct AppendResult(AppendStatus Status, Position Head, IReadOnlyList<SeenKey> Seen)
 {
     /// <summary>
-    /// The webhook subscriptions that got work by this append and had none before, to be woken; null: none. The keys of their grains,
-    /// or their ids. See <see cref="Webhooks.Store.IWebhookStore"/>.
+    /// The ids of the webhook subscriptions that got work by this append and had none before, to be woken; null: none. See <see cref="Webhooks.Store.IWebhookStore"/>.
     /// </summary>
     public IReadOnlyList<string>? Woken { get; init; }
 

@@ -49,7 +49,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync()) return null;
 
         // What is settled by now counts as listed: its write may be due only in a moment.
-        if (_machine!.PendingEffects.Any(static e => e is WebhookEffect.DeadLetter)) await FlushAsync(_machine);
+        await FlushIfPendingAsync<WebhookEffect.DeadLetter>(_machine!);
         var rows = await store.ListDeadLettersAsync(_id, WebhookViews.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
         return [.. rows.Select(WebhookViews.Describe)];
     }
@@ -109,7 +109,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync()) return null;
         if (_machine!.Replay is { } running && running.Id == id) return WebhookViews.Describe(id, running.Progress, "running");
         if (_machine.PendingEffects.OfType<WebhookEffect.ReplayEnded>().FirstOrDefault(e => e.Id == id) is { } ended)
-            return WebhookViews.Describe(id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+            return WebhookViews.Describe(ended);
         if (_endedReplay?.Id == id) return _endedReplay;
         return _document.LastReplay is { } last && last.Id == id ? last : null;
     }
@@ -140,11 +140,10 @@ internal sealed partial class WebhookGrain
         // A channel that was published to just now for the first time counts, and so does what is known to be lost and not yet written.
         await ReadMarksAsync();
         await AskHeadsAsync(machine);
-        if (machine.PendingEffects.Any(static e => e is WebhookEffect.Truncated)) await FlushAsync(machine);
+        await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
         var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
-        var header = machine.Snapshot(changedOnly: true);
         var now = NowMs;
-        var retryAt = machine.IsOpen ? header.Circuit.ProbeAt : header.HeldUntil > now ? header.HeldUntil : 0;
+        var retryAt = machine.IsOpen ? machine.ProbeAt : machine.AskedUntil > now ? machine.AskedUntil : 0;
         return new WebhookDescription
         {
             Id = _id.Id,

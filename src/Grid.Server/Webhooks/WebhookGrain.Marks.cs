@@ -49,7 +49,7 @@ internal sealed partial class WebhookGrain
             if (!isFirst) return;
         }
 
-        Task.Factory.StartNew(static grain => ((WebhookGrain)grain!).TakeHeard(), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler);
+        QueueTurn(static grain => ((WebhookGrain)grain!).TakeHeard());
     }
 
     private void TakeHeard()
@@ -286,7 +286,7 @@ internal sealed partial class WebhookGrain
 
     /// <summary>Whether it can go at once: nothing can be sent before the stored time of its wake-up, whatever is published.</summary>
     private static bool MaySleep(WebhookMachine machine, long now) =>
-        machine.Status != WebhookStatus.Active || machine.IsOpen || machine.Snapshot(changedOnly: true).HeldUntil > now + SoonMs;
+        machine.Status != WebhookStatus.Active || machine.IsOpen || machine.AskedUntil > now + SoonMs;
 
     /// <summary>Whether the store knows when to wake it.</summary>
     private bool WakeIsStored(WebhookMachine machine, long now)

@@ -152,17 +152,12 @@ internal sealed partial class WebhookGrain
     {
         if (_stepIsQueued) return;
         _stepIsQueued = true;
-        Task.Factory.StartNew(
-            static state =>
-            {
-                var grain = (WebhookGrain)state!;
-                grain._stepIsQueued = false;
-                grain.OnStep();
-            },
-            this,
-            CancellationToken.None,
-            TaskCreationOptions.DenyChildAttach,
-            _scheduler);
+        QueueTurn(static state =>
+        {
+            var grain = (WebhookGrain)state!;
+            grain._stepIsQueued = false;
+            grain.OnStep();
+        });
     }
 
     private void OnOutcome(WebhookMachine machine, WebhookAttempt attempt, Outcome outcome)
@@ -215,7 +210,7 @@ internal sealed partial class WebhookGrain
             foreach (var effect in write.Effects) _untold.Remove(effect);
             if (write.Effects.OfType<WebhookEffect.ReplayEnded>().LastOrDefault() is { } ended)
             {
-                _endedReplay = WebhookViews.Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+                _endedReplay = WebhookViews.Describe(ended);
                 _ = KeepReplayAsync(_endedReplay);
             }
         }
@@ -242,6 +237,13 @@ internal sealed partial class WebhookGrain
         if (!IsWriting && machine.BeginWrite(NowMs, force: true) is { } write) _write = WriteAsync(machine, write);
         if (await _write != true) throw new LogUnavailableException("The webhook could not be stored.");
         Run();
+    }
+
+    /// <summary>Stores what is not stored, if something of a kind is among it: what is asked for counts as soon as it is settled.</summary>
+    private async ValueTask FlushIfPendingAsync<TEffect>(WebhookMachine machine)
+        where TEffect : WebhookEffect
+    {
+        if (machine.PendingEffects.Any(static e => e is TEffect)) await FlushAsync(machine);
     }
 
     /// <summary>

@@ -168,6 +168,7 @@ internal sealed partial class WebhookGrain(
         }
 
         var now = NowMs;
+
         // Whoever polls leaves no marks on what was not asked for.
         var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull);
 
@@ -223,8 +224,12 @@ internal sealed partial class WebhookGrain(
 
     private ChannelId ChannelOf(string name) => new(_id.Tenant, name);
 
-    private void OnTimer() =>
-        Task.Factory.StartNew(static grain => ((WebhookGrain)grain!).Run(), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler);
+    private void OnTimer() => QueueTurn(static grain => ((WebhookGrain)grain!).Run());
+
+    /// <summary>Has something done as a turn of the activation, from wherever it is called.</summary>
+    /// <param name="turn">What; it is given the grain.</param>
+    private void QueueTurn(Action<object?> turn) =>
+        Task.Factory.StartNew(turn, this, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _scheduler);
 
     private void Leave()
     {

@@ -54,6 +54,10 @@ internal static class WebhookViews
         Remaining = progress.Remaining,
     };
 
+    /// <summary>A replay that ended.</summary>
+    public static WebhookReplay Describe(WebhookEffect.ReplayEnded ended) =>
+        Describe(ended.Id, ended.Progress, ended.Cancelled ? "cancelled" : "done");
+
     /// <summary>Where a dead letter stands in the list.</summary>
     public static StoredPlace PlaceOf(StoredDeadLetter letter) => new(letter.At, letter.Ref.ToId());
 

@@ -11,14 +11,10 @@ internal static class WebhookWaker
     /// </summary>
     /// <param name="grains">Finds their grains.</param>
     /// <param name="tenant">Whose they are.</param>
-    /// <param name="woken">Their ids, or the keys of their grains.</param>
+    /// <param name="woken">Their ids.</param>
     public static void Wake(IGrainFactory grains, string tenant, IReadOnlyList<string> woken)
     {
-        foreach (var webhook in woken)
-        {
-            var key = webhook.Contains('/', StringComparison.Ordinal) ? webhook : new Store.WebhookId(tenant, webhook).ToString();
-            Forget(grains.GetGrain<IWebhookGrain>(key).WakeAsync());
-        }
+        foreach (var webhook in woken) Forget(grains.GetGrain<IWebhookGrain>(new Store.WebhookId(tenant, webhook).ToString()).WakeAsync());
     }
 
     /// <summary>Lets go of a call's answer.</summary>

@@ -41,9 +41,6 @@ internal sealed class WebhookAccess(
         foreach (var oldest in stored.Take(stored.Count - PlaygroundWebhookRules.MaxInAll + 1)) await Grain(caller, oldest.Id.Id).DeleteAsync();
     }
 
-    /// <summary>A new id. Ids rise with time, so lists are in the order of creation.</summary>
-    public static string NewId() => $"wh_{Guid.CreateVersion7():N}";
-
     /// <summary>The grain of a subscription, not asked whether it exists.</summary>
     public IWebhookGrain Grain(Caller caller, string id) => grains.GetGrain<IWebhookGrain>($"{caller.Tenant}/{id}");
 

@@ -1,5 +1,6 @@
 using Grid.Abstractions;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks.Store;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -138,7 +139,7 @@ internal static class WebhookEndpoints
         if (fromStart) webhooks.CheckPast(caller, definition.Channels);
         await webhooks.MakeRoomAsync(caller, definition.Channels, context.RequestAborted);
 
-        var id = WebhookAccess.NewId();
+        var id = WebhookId.New(caller.Tenant).Id;
         var created = await webhooks.Grain(caller, id).CreateAsync(definition, fromStart);
         if (created is null) return new GridProblem(ErrorCode.QuotaExceeded, "The tenant has as many webhooks as it may have.");
         context.Response.Headers.CacheControl = "no-store";

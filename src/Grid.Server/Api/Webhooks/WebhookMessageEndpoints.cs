@@ -49,7 +49,7 @@ internal static class WebhookMessageEndpoints
         group.MapPost("/{id}/messages/{messageId}/skip", SkipAsync)
             .WithName("skipWebhookMessage")
             .WithSummary("Give up a message")
-            .WithDescription("It is not attempted any more and counts as settled; what waits for it goes on. 404 when it does not wait.")
+            .WithDescription("It is not attempted any more and counts as settled; what waits for it goes on. One that does not wait stays as it is; 404 when its channel is none of the subscription's.")
             .Produces(StatusCodes.Status204NoContent)
             .WithProblems(401, 403, 404, 429, 503);
 

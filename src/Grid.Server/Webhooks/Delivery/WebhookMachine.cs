@@ -73,6 +73,12 @@ internal sealed partial class WebhookMachine
     /// <summary>Whether the endpoint is taken for dead.</summary>
     public bool IsOpen => _circuit.IsOpen;
 
+    /// <summary>When a dead endpoint is probed next, in Unix milliseconds; means something only while <see cref="IsOpen"/>.</summary>
+    public long ProbeAt => _circuit.ProbeAt;
+
+    /// <summary>Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not.</summary>
+    public long AskedUntil => _heldUntil;
+
     /// <summary>Requests on their way.</summary>
     public int InFlight => _flights.Count;
 

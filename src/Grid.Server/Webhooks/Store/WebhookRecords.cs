@@ -26,9 +26,8 @@ internal readonly record struct WebhookId(string Tenant, string Id)
         }
     }
 
-    /// <summary>A new one: 120 random bits.</summary>
-    public static WebhookId New(string tenant) =>
-        new(tenant, Prefix + System.Buffers.Text.Base64Url.EncodeToString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(15)));
+    /// <summary>A new one. Ids rise with time, so lists are in the order of creation.</summary>
+    public static WebhookId New(string tenant) => new(tenant, $"{Prefix}{Guid.CreateVersion7():N}");
 
     /// <summary>The key of its grain.</summary>
     public override string ToString() => $"{Tenant}/{Id}";
