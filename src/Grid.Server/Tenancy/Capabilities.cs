@@ -1,4 +1,5 @@
 using Grid.Protocol;
+using Grid.Server.Webhooks;
 
 namespace Grid.Server.Tenancy;
 
@@ -56,8 +57,12 @@ public sealed class Capabilities
     /// <summary>The grants as they were given.</summary>
     public IReadOnlyList<KeyValuePair<string, Capability>> Grants => _grants;
 
-    /// <summary>Whether all of <paramref name="wanted"/> is granted on <paramref name="channel"/>.</summary>
-    public bool Allows(string channel, Capability wanted) => (GrantedOn(channel) & wanted) == wanted;
+    /// <summary>
+    /// Whether all of <paramref name="wanted"/> is granted on <paramref name="channel"/>. On Grid's own channels (<c>grid:…</c>) nobody
+    /// publishes from outside, whatever is granted: whoever hears there that a webhook was disabled has to be able to believe it.
+    /// </summary>
+    public bool Allows(string channel, Capability wanted) =>
+        (GrantedOn(channel) & wanted) == wanted && !((wanted & Capability.Publish) != 0 && ChannelPatterns.IsOwn(channel));
 
     /// <summary>Whether every grant of <paramref name="other"/> is covered by this set: what a key may hand on in a token.</summary>
     public bool Covers(Capabilities other)

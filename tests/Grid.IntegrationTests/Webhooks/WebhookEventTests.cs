@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using Grid.Testing;
 using Grid.Testing.Hosting;
@@ -41,6 +42,17 @@ public sealed class WebhookEventTests(WebhookHost host) : WebhookTest(host)
             () => expected.All(e => told.Requests.Any(r => IsOf(r, hook, e))), () => "the webhook is told of all four");
         Assert.Single(told.Requests, r => IsOf(r, hook, "webhook.failing"));
         Assert.Empty(stranger.Messages(Channel));
+    }
+
+    [Fact]
+    public async Task Nobody_but_Grid_publishes_there()
+    {
+        await using var client = await SubscribeAsync();
+        var forged = """{"data":{"webhook":"wh_1"},"event":"webhook.disabled"}""";
+        AssertProblem(await Http.PostAsync(GridHttp.ChannelPath(Channel, "/messages"), forged), HttpStatusCode.Forbidden, "forbidden");
+        var refused = await client.PublishAsync(Channel, """{"webhook":"wh_1"}""");
+        Assert.Equal("forbidden", refused.Json.GetProperty("code").GetString());
+        Assert.Empty(client.Messages(Channel));
     }
 
     [Fact]

@@ -20,6 +20,19 @@ public sealed class CapabilitiesTests
     }
 
     [Fact]
+    public void Nobody_publishes_on_Grids_own_channels()
+    {
+        foreach (var granted in (Capabilities[])[Capabilities.Everything, Of(("grid:*", Capability.All)), Of(("grid:webhooks", Capability.All))])
+        {
+            Assert.True(granted.Allows("grid:webhooks", Capability.Subscribe | Capability.History));
+            Assert.False(granted.Allows("grid:webhooks", Capability.Publish));
+            Assert.False(granted.Allows("grid:webhooks", Capability.All));
+        }
+
+        Assert.True(Capabilities.Everything.Allows("grid", Capability.Publish));
+    }
+
+    [Fact]
     public void A_star_covers_all_and_only_what_is_had_can_be_handed_on()
     {
         Assert.True(Capabilities.Everything.Covers(Of(("*", Capability.All))));
