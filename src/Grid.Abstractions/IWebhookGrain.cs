@@ -271,7 +271,7 @@ public sealed record WebhookAttemptDescription
     /// <summary>Whether it counts as delivered.</summary>
     [Id(8)] public bool Succeeded { get; init; }
 
-    /// <summary>What went wrong, as a word: <c>dns</c>, <c>refusedAddress</c>, <c>connect</c>, <c>tls</c>, <c>timeout</c>, <c>reset</c>, <c>protocol</c>, <c>redirect</c>, <c>status</c>, <c>proxy</c>; null: nothing.</summary>
+    /// <summary>What went wrong, as a word: <c>dns</c>, <c>refusedAddress</c>, <c>connect</c>, <c>tls</c>, <c>timeout</c>, <c>reset</c>, <c>protocol</c>, <c>redirect</c>, <c>status</c>, <c>proxy</c>, <c>busy</c>; null: nothing.</summary>
     [Id(9)] public string? Error { get; init; }
 
     /// <summary>The same for people.</summary>

@@ -136,7 +136,7 @@ public sealed record WebhookAttempt
 
     /// <summary>
     /// What went wrong: <c>dns</c>, <c>refusedAddress</c>, <c>connect</c>, <c>tls</c>, <c>timeout</c>, <c>reset</c>, <c>protocol</c>,
-    /// <c>redirect</c>, <c>status</c> or <c>proxy</c>; null: nothing.
+    /// <c>redirect</c>, <c>status</c>, <c>proxy</c> or <c>busy</c>; null: nothing.
     /// </summary>
     public string? Error { get; init; }
 

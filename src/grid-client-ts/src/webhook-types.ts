@@ -107,7 +107,7 @@ export interface WebhookAttempt {
   readonly status?: number;
   /** Whether it counts as delivered. */
   readonly succeeded: boolean;
-  /** What went wrong: `dns`, `refusedAddress`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `redirect`, `status` or `proxy`. */
+  /** What went wrong: `dns`, `refusedAddress`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `redirect`, `status`, `proxy` or `busy`. */
   readonly error?: string;
   /** The same for people. */
   readonly detail?: string;

@@ -187,7 +187,7 @@ internal sealed record WebhookAttempt(
     [property: Description("How long it took, in milliseconds.")] int DurationMs,
     [property: Description("The answer's status; absent when there was none.")] int? Status,
     [property: Description("Whether it counts as delivered.")] bool Succeeded,
-    [property: Description("What went wrong: dns, refusedAddress, connect, tls, timeout, reset, protocol, redirect, status or proxy.")] string? Error,
+    [property: Description("What went wrong: dns, refusedAddress, connect, tls, timeout, reset, protocol, redirect, status, proxy or busy.")] string? Error,
     [property: Description("The same for people.")] string? Detail,
     [property: Description("The beginning of the answer.")] string? Response,
     [property: Description("Whether the answer was longer than what is kept of it.")] bool ResponseClipped)

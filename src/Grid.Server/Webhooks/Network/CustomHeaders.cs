@@ -37,6 +37,9 @@ internal static class CustomHeaders
 
     private static readonly string[] RefusedPrefixes = ["webhook-", "grid-", "ce-", "content-", "proxy-", "sec-", "x-forwarded-"];
 
+    /// <summary>No headers.</summary>
+    public static IReadOnlyDictionary<string, string> None { get; } = new Dictionary<string, string>();
+
     /// <summary>Tells everything that is wrong with a subscription's headers; nothing when they are good. Values are not repeated.</summary>
     public static IReadOnlyList<string> Check(IReadOnlyCollection<KeyValuePair<string, string>> headers)
     {

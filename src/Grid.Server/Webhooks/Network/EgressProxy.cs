@@ -91,7 +91,7 @@ internal sealed class EgressProxy(EgressProxyOptions options, IHostResolver reso
     private async Task<IPAddress[]> AddressesAsync(CancellationToken cancellation)
     {
         var host = options.Url!.IdnHost;
-        return IPAddress.TryParse(host, out var literal) ? [literal] : await resolver.ResolveAsync(host).WaitAsync(cancellation);
+        return IPAddress.TryParse(host, out var literal) ? [literal] : await resolver.ResolveAsync(host, tenant: string.Empty).WaitAsync(cancellation);
     }
 
     private ReadOnlyMemory<byte> Request(DnsEndPoint target)

@@ -18,6 +18,9 @@ namespace Grid.Server.Webhooks.Network;
 /// </remarks>
 internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
 {
+    /// <summary>The option of a request that tells for which tenant its connection is made.</summary>
+    public static readonly HttpRequestOptionsKey<string> Tenant = new("grid.tenant");
+
     /// <summary>A name may have many addresses; a caller waits for these at most.</summary>
     private const int MaxTried = 6;
 
@@ -29,15 +32,16 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
 
     /// <summary>The handler's <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
     public ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation) =>
-        new(ConnectAsync(context.DnsEndPoint, cancellation));
+        new(ConnectAsync(
+            context.DnsEndPoint, context.InitialRequestMessage.Options.TryGetValue(Tenant, out var tenant) ? tenant : string.Empty, cancellation));
 
-    /// <summary>Connects to a host.</summary>
+    /// <summary>Connects to a host, for a tenant.</summary>
     /// <exception cref="WebhookConnectException">It is refused, or no connection could be made.</exception>
-    public async Task<Stream> ConnectAsync(DnsEndPoint target, CancellationToken cancellation)
+    public async Task<Stream> ConnectAsync(DnsEndPoint target, string tenant, CancellationToken cancellation)
     {
         // 1. Port and name.
         if (!_rules.AllowsPort(target.Port)) throw new AddressRefusedException(target.Host, null, AddressKind.Global);
-        var addresses = await ResolveAsync(target.Host, cancellation);
+        var addresses = await ResolveAsync(target.Host, tenant, cancellation);
 
         // 2. All of the addresses.
         foreach (var address in addresses)
@@ -71,12 +75,12 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
     }
 
     /// <summary>The host's addresses; none only if the proxy is to look up a name that is unknown here.</summary>
-    private async Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellation)
+    private async Task<IPAddress[]> ResolveAsync(string host, string tenant, CancellationToken cancellation)
     {
         if (IPAddress.TryParse(host, out var literal)) return [literal];
         try
         {
-            var addresses = await resolver.ResolveAsync(host).WaitAsync(options.ResolveTimeout, time, cancellation);
+            var addresses = await resolver.ResolveAsync(host, tenant).WaitAsync(options.ResolveTimeout, time, cancellation);
             if (addresses.Length > 0) return addresses;
         }
         catch (Exception e) when (e is SocketException or TimeoutException or ArgumentException)

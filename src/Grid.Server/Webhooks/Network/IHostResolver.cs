@@ -6,8 +6,12 @@ namespace Grid.Server.Webhooks.Network;
 internal interface IHostResolver
 {
     /// <summary>Looks up a name. How long to wait for the answer is the caller's to limit.</summary>
+    /// <param name="host">The name.</param>
+    /// <param name="tenant">For whom; empty for Grid itself. Tenants share no limits.</param>
     /// <returns>Its addresses, in the order in which to try them.</returns>
     /// <exception cref="System.Net.Sockets.SocketException">The name does not exist, has no address, or nobody answered.</exception>
-    /// <exception cref="TimeoutException">Too many other look-ups are under way.</exception>
-    Task<IPAddress[]> ResolveAsync(string host);
+    /// <exception cref="WebhookConnectException">
+    /// Too many other look-ups are under way (<see cref="WebhookErrorClass.Busy"/>), which says nothing about the name.
+    /// </exception>
+    Task<IPAddress[]> ResolveAsync(string host, string tenant);
 }

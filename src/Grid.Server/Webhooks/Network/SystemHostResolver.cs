@@ -4,33 +4,41 @@ namespace Grid.Server.Webhooks.Network;
 
 /// <summary>
 /// Looks names up by the system's resolver. Its calls block a thread and cannot be cancelled, for as long as a name server lets them
-/// wait; so each has a thread of its own instead of one of the pool, their number is limited, and those for one name share one.
+/// wait; so each has a thread of its own instead of one of the pool, their number is limited, and those of a tenant for one name share
+/// one. A tenant has a few of them only: names in a zone that never answers hold up their owner's other look-ups, and nobody else's.
 /// </summary>
 internal sealed class SystemHostResolver : IHostResolver, IDisposable
 {
-    private readonly Dictionary<string, Task<IPAddress[]>> _underWay = new(StringComparer.OrdinalIgnoreCase);
+    private readonly Lock _gate = new();
+    private readonly Dictionary<(string Tenant, string Host), Task<IPAddress[]>> _underWay = [];
+    private readonly Dictionary<string, TenantSlots> _tenants = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _slots;
+    private readonly int _perTenant;
     private readonly TimeSpan _patience;
     private readonly Func<string, IPAddress[]> _lookUp;
 
     /// <summary>Makes a resolver.</summary>
     /// <param name="slots">The most look-ups at the same time.</param>
+    /// <param name="perTenant">The most of one tenant among them.</param>
     /// <param name="patience">How long a look-up waits for its turn.</param>
     /// <param name="lookUp">The blocking look-up; the system's by default.</param>
-    public SystemHostResolver(int slots, TimeSpan patience, Func<string, IPAddress[]>? lookUp = null)
+    public SystemHostResolver(int slots, int perTenant, TimeSpan patience, Func<string, IPAddress[]>? lookUp = null)
     {
         _slots = new SemaphoreSlim(slots);
-        _patience = patience;
+        (_perTenant, _patience) = (perTenant, patience);
         _lookUp = lookUp ?? Dns.GetHostAddresses;
     }
 
     /// <inheritdoc/>
-    public Task<IPAddress[]> ResolveAsync(string host)
+    public Task<IPAddress[]> ResolveAsync(string host, string tenant)
     {
-        lock (_underWay)
+        var key = (tenant, host.ToLowerInvariant());
+        lock (_gate)
         {
-            if (_underWay.TryGetValue(host, out var lookup)) return lookup;
-            _underWay[host] = lookup = LookUpAsync(host);
+            if (_underWay.TryGetValue(key, out var lookup)) return lookup;
+            if (!_tenants.TryGetValue(tenant, out var own)) _tenants[tenant] = own = new TenantSlots(_perTenant);
+            own.Users++;
+            _underWay[key] = lookup = LookUpAsync(key, own);
 
             // All who asked may have left before it fails.
             lookup.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
@@ -41,26 +49,55 @@ internal sealed class SystemHostResolver : IHostResolver, IDisposable
     /// <inheritdoc/>
     public void Dispose() => _slots.Dispose();
 
-    private async Task<IPAddress[]> LookUpAsync(string host)
+    private static WebhookConnectException Busy(string whose) =>
+        new(WebhookErrorClass.Busy, $"Too many names {whose} are being looked up; the attempt is made again.");
+
+    private async Task<IPAddress[]> LookUpAsync((string Tenant, string Host) key, TenantSlots own)
     {
         // Not before the caller has entered it, or it would be entered after its end.
         await Task.Yield();
         try
         {
-            if (!await _slots.WaitAsync(_patience)) throw new TimeoutException("Too many names are being looked up.");
+            // The tenant's own first: who waits for one of these must not hold one of everybody's.
+            if (!await own.Slots.WaitAsync(_patience)) throw Busy("of the tenant's webhooks");
             try
             {
-                return await Task.Factory.StartNew(
-                    () => _lookUp(host), CancellationToken.None, TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach, TaskScheduler.Default);
+                return await LookUpInTurnAsync(key.Host);
             }
             finally
             {
-                _slots.Release();
+                own.Slots.Release();
             }
         }
         finally
         {
-            lock (_underWay) _underWay.Remove(host);
+            lock (_gate)
+            {
+                _underWay.Remove(key);
+                if (--own.Users == 0) _tenants.Remove(key.Tenant);
+            }
         }
+    }
+
+    private async Task<IPAddress[]> LookUpInTurnAsync(string host)
+    {
+        if (!await _slots.WaitAsync(_patience)) throw Busy("of all webhooks");
+        try
+        {
+            return await Task.Factory.StartNew(
+                () => _lookUp(host), CancellationToken.None, TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach, TaskScheduler.Default);
+        }
+        finally
+        {
+            _slots.Release();
+        }
+    }
+
+    /// <summary>A tenant's share, kept while it has look-ups. Nothing of a semaphore must be disposed but a handle that nobody asks for.</summary>
+    private sealed class TenantSlots(int count)
+    {
+        public SemaphoreSlim Slots { get; } = new(count);
+
+        public int Users { get; set; }
     }
 }

@@ -38,4 +38,7 @@ internal enum WebhookErrorClass
 
     /// <summary>The caller gave up, as at a shutdown; says nothing about the endpoint.</summary>
     Cancelled = 11,
+
+    /// <summary>This process has too much of the kind to do at the moment; says nothing about the endpoint.</summary>
+    Busy = 12,
 }

@@ -123,6 +123,7 @@ internal sealed class WebhookHttp : IDisposable
             Version = _options.Http2 ? HttpVersion.Version20 : HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
         };
+        message.Options.Set(GuardedConnector.Tenant, request.Tenant);
         if (request.Body.Length > 0)
         {
             message.Content = new ReadOnlyMemoryContent(request.Body);

@@ -45,10 +45,16 @@ public sealed class WebhookNetworkOptions
     public TimeSpan ResolveTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// The most names that are looked up at the same time. Default: 64. Each takes a thread until the system's resolver answers or gives
-    /// up, which names of a hostile zone can draw out; further look-ups wait.
+    /// The most names that are looked up at the same time. Default: 128. Each takes a thread until the system's resolver answers or gives
+    /// up, which names of a hostile zone can draw out; further look-ups wait, and attempts that waited too long are made again.
     /// </summary>
-    public int MaxLookups { get; set; } = 64;
+    public int MaxLookups { get; set; } = 128;
+
+    /// <summary>
+    /// The most of one tenant among <see cref="MaxLookups"/>. Default: 8. So many tenants would have to own a zone that never answers
+    /// that all look-ups are taken.
+    /// </summary>
+    public int MaxLookupsPerTenant { get; set; } = 8;
 
     /// <summary>
     /// The most bytes read of an answer's body. Default: 65,536. The rest stays unread and costs the connection; whether the message

@@ -18,6 +18,7 @@ internal sealed class WebhookNetworkOptionsValidator : IValidateOptions<WebhookN
         Range(errors, "ConnectTimeout", options.ConnectTimeout, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5));
         Range(errors, "ResolveTimeout", options.ResolveTimeout, TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(5));
         Range(errors, "MaxLookups", options.MaxLookups, 1, 10_000);
+        Range(errors, "MaxLookupsPerTenant", options.MaxLookupsPerTenant, 1, 10_000);
         Range(errors, "MaxAnswerBytes", options.MaxAnswerBytes, 0, 16 * 1024 * 1024);
         Range(errors, "KeptAnswerBytes", options.KeptAnswerBytes, 0, 1024 * 1024);
         Range(errors, "MaxConnectionsPerHost", options.MaxConnectionsPerHost, 1, 100_000);

@@ -20,7 +20,9 @@ internal static class WebhookNetworkServices
         services.AddSingleton<IHostResolver>(static s =>
         {
             var options = s.GetRequiredService<IOptions<WebhookNetworkOptions>>().Value;
-            return new SystemHostResolver(options.MaxLookups, options.ResolveTimeout);
+
+            // At most half of the time is for its turns, so that what nobody looked up is not taken for a name that does not answer.
+            return new SystemHostResolver(options.MaxLookups, options.MaxLookupsPerTenant, options.ResolveTimeout / 4);
         });
         services.AddSingleton(static s => new NetworkRules(s.GetRequiredService<IOptions<WebhookNetworkOptions>>().Value));
         services.AddSingleton(static s => new WebhookHttp(

@@ -6,6 +6,9 @@ internal sealed record WebhookRequest
     /// <summary>Where to, as <see cref="WebhookUrl"/> made it.</summary>
     public required Uri Url { get; init; }
 
+    /// <summary>Whose endpoint it is: the limits of names that are looked up are the tenant's.</summary>
+    public required string Tenant { get; init; }
+
     /// <summary>The method. Default: POST.</summary>
     public HttpMethod Method { get; init; } = HttpMethod.Post;
 

@@ -12,7 +12,7 @@ internal sealed record WebhookResponse
     /// <summary>
     /// Whether the failure is the endpoint's, rather than that of what lies before it; only those say something about its health.
     /// </summary>
-    public bool IsEndpointFault => Error is not (WebhookErrorClass.None or WebhookErrorClass.Proxy or WebhookErrorClass.Cancelled);
+    public bool IsEndpointFault => Error is not (WebhookErrorClass.None or WebhookErrorClass.Proxy or WebhookErrorClass.Cancelled or WebhookErrorClass.Busy);
 
     /// <summary>A sentence for the tenant about the failure, or null. It tells nothing of the inside.</summary>
     public string? Detail { get; init; }

@@ -26,11 +26,11 @@ internal sealed class EndpointConsent(string origin)
     public void Give(int? perMinute) => (PerMinute, IsGiven) = (perMinute, true);
 
     /// <summary>Asks, unless it was given. Null: the endpoint agrees; else what stands for the attempt's answer.</summary>
-    public async Task<WebhookResponse?> AskAsync(WebhookHttp http, Uri url, CancellationToken stop)
+    public async Task<WebhookResponse?> AskAsync(WebhookHttp http, string tenant, Uri url, CancellationToken stop)
     {
         if (IsGiven) return null;
         Task<WebhookResponse> asking;
-        lock (_gate) asking = _asking is null or { IsCompleted: true } ? _asking = RequestAsync(http, url, stop) : _asking;
+        lock (_gate) asking = _asking is null or { IsCompleted: true } ? _asking = RequestAsync(http, tenant, url, stop) : _asking;
         var response = await asking;
         if (IsGiven) return null;
         return response.Error is WebhookErrorClass.None or WebhookErrorClass.Status or WebhookErrorClass.Redirect
@@ -38,12 +38,13 @@ internal sealed class EndpointConsent(string origin)
             : response;
     }
 
-    private async Task<WebhookResponse> RequestAsync(WebhookHttp http, Uri url, CancellationToken stop)
+    private async Task<WebhookResponse> RequestAsync(WebhookHttp http, string tenant, Uri url, CancellationToken stop)
     {
         var response = await http.SendAsync(
             new WebhookRequest
             {
                 Url = url,
+                Tenant = tenant,
                 Method = HttpMethod.Options,
                 Headers = CloudEventsHandshake.Request(origin),
                 AnswerHeaders = [CloudEventsHandshake.AllowedOrigin, CloudEventsHandshake.AllowedRate],

@@ -22,7 +22,7 @@ internal static class OutcomeOf
         {
             { Error: WebhookErrorClass.None } => new Outcome(OutcomeKind.Delivered, took),
             { Error: WebhookErrorClass.Cancelled } => new Outcome(OutcomeKind.Lost, took, Failure: failure),
-            { Error: WebhookErrorClass.Proxy } => new Outcome(OutcomeKind.LocalFault, took, Failure: failure),
+            { Error: WebhookErrorClass.Proxy or WebhookErrorClass.Busy } => new Outcome(OutcomeKind.LocalFault, took, Failure: failure),
             { Error: WebhookErrorClass.Status, Status: 410 } => new Outcome(OutcomeKind.Gone, took, Failure: failure),
             { Error: WebhookErrorClass.Status, Status: 429 or 503, RetryAfter: { } hold } =>
                 new Outcome(OutcomeKind.Hold, took, Math.Max(MinHoldMs, (long)hold.TotalMilliseconds), failure),

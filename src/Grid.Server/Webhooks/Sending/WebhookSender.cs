@@ -274,7 +274,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
             (http, url) = (_own, own);
         }
 
-        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, url, _abort.Token) is { } refusal) return refusal;
+        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, target.Webhook.Tenant, url, _abort.Token) is { } refusal) return refusal;
         var content = target.Format.Format(message);
         var signed = StandardWebhooksSigner.Sign(message.Id, content.Body.Span, target.Secrets, _time.GetUtcNow());
         List<KeyValuePair<string, string>> headers =
@@ -292,7 +292,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         // Of a name that occurs twice the first counts, so these override nothing.
         headers.AddRange(target.Headers);
         return await http.SendAsync(
-            new WebhookRequest { Url = url, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
+            new WebhookRequest { Url = url, Tenant = target.Webhook.Tenant, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
     }
 
     private WebhookResponse Refused() => new()

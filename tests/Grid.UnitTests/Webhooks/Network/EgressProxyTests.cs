@@ -22,7 +22,7 @@ public sealed class EgressProxyTests
 
     private static FakeResolver Outside => new FakeResolver().With("hooks.example.com", "93.184.215.14");
 
-    private static WebhookRequest Request { get; } = new() { Url = new Uri("http://hooks.example.com/"), Body = "{}"u8.ToArray() };
+    private static WebhookRequest Request { get; } = new() { Url = new Uri("http://hooks.example.com/"), Tenant = "acme", Body = "{}"u8.ToArray() };
 
     /// <summary>A proxy that plays the endpoint too.</summary>
     private static TcpReceiver Proxy(List<string> seen, string answer = "HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n") => new(async c =>

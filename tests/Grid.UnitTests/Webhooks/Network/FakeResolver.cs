@@ -26,7 +26,7 @@ internal sealed class FakeResolver : IHostResolver
         return this;
     }
 
-    public Task<IPAddress[]> ResolveAsync(string host)
+    public Task<IPAddress[]> ResolveAsync(string host, string tenant)
     {
         lock (_lock)
         {

@@ -13,7 +13,7 @@ public sealed class GuardedConnectorTests
     private static WebhookNetworkOptions Open(int port) => new() { AllowedNetworks = { "127.0.0.1/32" }, AllowedPorts = { port } };
 
     private static Task<Stream> ConnectAsync(WebhookNetworkOptions options, IHostResolver resolver, string host, int port, CancellationToken cancellation = default) =>
-        new GuardedConnector(options, resolver, TimeProvider.System).ConnectAsync(new DnsEndPoint(host, port), cancellation);
+        new GuardedConnector(options, resolver, TimeProvider.System).ConnectAsync(new DnsEndPoint(host, port), "acme", cancellation);
 
     [Fact]
     public async Task A_name_is_looked_up_once_and_its_address_connected_to()
@@ -130,32 +130,58 @@ public sealed class GuardedConnectorTests
     {
         using var answer = new ManualResetEventSlim();
         var asked = new List<string>();
-        using var resolver = new SystemHostResolver(1, TimeSpan.FromMilliseconds(50), host =>
+        using var resolver = new SystemHostResolver(1, 1, TimeSpan.FromMilliseconds(50), host =>
         {
             lock (asked) asked.Add(host);
             answer.Wait();
             return [IPAddress.Loopback];
         });
-        var first = resolver.ResolveAsync("a.example.com");
-        var second = resolver.ResolveAsync("A.example.com");
-        await Assert.ThrowsAsync<TimeoutException>(() => resolver.ResolveAsync("b.example.com").WaitAsync(Patience));
+        var first = resolver.ResolveAsync("a.example.com", "acme");
+        var second = resolver.ResolveAsync("A.example.com", "acme");
+        await AssertBusyAsync(resolver.ResolveAsync("b.example.com", "acme"));
+        await AssertBusyAsync(resolver.ResolveAsync("b.example.com", "other"));
         answer.Set();
         Assert.Same(await first.WaitAsync(Patience), await second.WaitAsync(Patience));
         Assert.Equal(["a.example.com"], asked);
-        Assert.Single(await resolver.ResolveAsync("b.example.com").WaitAsync(Patience));
-        Assert.Single(await resolver.ResolveAsync("a.example.com").WaitAsync(Patience));
+        Assert.Single(await resolver.ResolveAsync("b.example.com", "acme").WaitAsync(Patience));
+        Assert.Single(await resolver.ResolveAsync("a.example.com", "acme").WaitAsync(Patience));
         Assert.Equal(3, asked.Count);
+    }
+
+    [Fact]
+    public async Task Names_that_never_answer_hold_up_their_tenant_alone()
+    {
+        using var answer = new ManualResetEventSlim();
+        using var resolver = new SystemHostResolver(4, 2, TimeSpan.FromMilliseconds(50), host =>
+        {
+            if (host.EndsWith(".void.example", StringComparison.Ordinal)) answer.Wait();
+            return [IPAddress.Loopback];
+        });
+        var hanging = Enumerable.Range(1, 50).Select(i => resolver.ResolveAsync($"a{i}.void.example", "hostile")).ToList();
+        Assert.Single(await resolver.ResolveAsync("good.example", "acme").WaitAsync(Patience));
+        foreach (var waiting in hanging.Skip(2)) await AssertBusyAsync(waiting);
+        await AssertBusyAsync(resolver.ResolveAsync("good.example", "hostile"));
+
+        // The name is somebody's who does not answer either: it is looked up for each tenant apart.
+        Assert.Single(await resolver.ResolveAsync("good.example", "other").WaitAsync(Patience));
+        answer.Set();
+        Assert.Single(await hanging[0].WaitAsync(Patience));
+        Assert.Single(await hanging[1].WaitAsync(Patience));
+        Assert.Single(await resolver.ResolveAsync("good.example", "hostile").WaitAsync(Patience));
     }
 
     [Fact]
     public async Task The_systems_resolver_knows_this_machine()
     {
-        using var resolver = new SystemHostResolver(4, Patience);
-        Assert.Contains(await resolver.ResolveAsync("localhost").WaitAsync(Patience), IPAddress.IsLoopback);
+        using var resolver = new SystemHostResolver(4, 4, Patience);
+        Assert.Contains(await resolver.ResolveAsync("localhost", "acme").WaitAsync(Patience), IPAddress.IsLoopback);
     }
+
+    private static async Task AssertBusyAsync(Task lookUp) =>
+        Assert.Equal(WebhookErrorClass.Busy, (await Assert.ThrowsAsync<WebhookConnectException>(() => lookUp.WaitAsync(Patience))).Error);
 
     private sealed class HangingResolver : IHostResolver
     {
-        public Task<IPAddress[]> ResolveAsync(string host) => new TaskCompletionSource<IPAddress[]>().Task;
+        public Task<IPAddress[]> ResolveAsync(string host, string tenant) => new TaskCompletionSource<IPAddress[]>().Task;
     }
 }

@@ -26,6 +26,7 @@ public sealed class WebhookHttpTests
     private static WebhookRequest Request(int port) => new()
     {
         Url = new Uri(string.Create(CultureInfo.InvariantCulture, $"http://hooks.example.com:{port}/in?x=1")),
+        Tenant = "acme",
         Body = "{\"type\":\"t\"}"u8.ToArray(),
         Headers = [new("webhook-id", "msg_1"), new("X-Own", "v"), new("Host", "other.example.com"), new("Webhook-Id", "forged")],
     };
@@ -365,7 +366,7 @@ public sealed class WebhookHttpTests
 
     private sealed class Never : IHostResolver
     {
-        public Task<IPAddress[]> ResolveAsync(string host) => new TaskCompletionSource<IPAddress[]>().Task;
+        public Task<IPAddress[]> ResolveAsync(string host, string tenant) => new TaskCompletionSource<IPAddress[]>().Task;
     }
 }
 

@@ -24,6 +24,7 @@ public sealed class WebhookNetworkOptionsTests
             ConnectTimeout = TimeSpan.Zero,
             ResolveTimeout = TimeSpan.Zero,
             MaxLookups = 0,
+            MaxLookupsPerTenant = 0,
             MaxAnswerBytes = -1,
             KeptAnswerBytes = -1,
             MaxConnectionsPerHost = 0,
@@ -35,7 +36,7 @@ public sealed class WebhookNetworkOptionsTests
         options.EgressProxy.UserName = "a:b";
         string[] expected =
         [
-            "10.0.0.0/33", "inside", "AllowedPorts", "RequestTimeout", ":ConnectTimeout is", "ResolveTimeout", "MaxLookups", "MaxAnswerBytes",
+            "10.0.0.0/33", "inside", "AllowedPorts", "RequestTimeout", ":ConnectTimeout is", "ResolveTimeout", "MaxLookups is", "MaxLookupsPerTenant", "MaxAnswerBytes",
             "KeptAnswerBytes", "MaxConnectionsPerHost", "IdleConnectionTimeout", "ConnectionLifetime", "TrustedCertificates", "EgressProxy:Url",
             "both UserName", "colon", "EgressProxy:ConnectTimeout",
         ];

@@ -44,7 +44,7 @@ public sealed class WebhookTlsTests : IDisposable
 
     private static WebhookRequest Request(int port, string host = Host) => new()
     {
-        Url = new Uri(string.Create(CultureInfo.InvariantCulture, $"https://{host}:{port}/")), Body = "{}"u8.ToArray(),
+        Url = new Uri(string.Create(CultureInfo.InvariantCulture, $"https://{host}:{port}/")), Tenant = "acme", Body = "{}"u8.ToArray(),
     };
 
     [Fact]

@@ -66,7 +66,7 @@ public sealed class OwnReceiverTests
         var receiver = At(null, $"http://localhost:{here.Port}");
         using var http = new WebhookHttp(new WebhookNetworkOptions { RequestTimeout = TimeSpan.FromMinutes(2) }, receiver, TimeProvider.System);
 
-        Task<WebhookResponse> SendAsync(string url) => http.SendAsync(new WebhookRequest { Url = new Uri(url), Body = "{}"u8.ToArray() });
+        Task<WebhookResponse> SendAsync(string url) => http.SendAsync(new WebhookRequest { Url = new Uri(url), Tenant = "acme", Body = "{}"u8.ToArray() });
         Assert.Equal(204, (await SendAsync($"http://localhost:{here.Port}/playground/receiver/a")).Status);
         Assert.Equal(WebhookErrorClass.RefusedAddress, (await SendAsync($"http://localhost:{here.Port}/v1/tokens")).Error);
         Assert.Equal(WebhookErrorClass.RefusedAddress, (await SendAsync($"http://localhost:{elsewhere.Port}/playground/receiver/a")).Error);
@@ -75,7 +75,7 @@ public sealed class OwnReceiverTests
         // What every other tenant's subscriptions are sent by does not know the way.
         using var others = new WebhookHttp(
             new WebhookNetworkOptions { AllowHttp = true, RequestTimeout = TimeSpan.FromMinutes(2) }, FakeResolver.Loopback, TimeProvider.System);
-        var refused = await others.SendAsync(new WebhookRequest { Url = new Uri($"http://localhost:{here.Port}/playground/receiver/a"), Body = "{}"u8.ToArray() });
+        var refused = await others.SendAsync(new WebhookRequest { Url = new Uri($"http://localhost:{here.Port}/playground/receiver/a"), Tenant = "acme", Body = "{}"u8.ToArray() });
         Assert.Equal(WebhookErrorClass.RefusedAddress, refused.Error);
         Assert.Equal(1, here.Connections);
     }
