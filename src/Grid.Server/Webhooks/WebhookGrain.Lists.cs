@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Security.Cryptography;
 using Grid.Abstractions;
 using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Network;
 using Grid.Server.Webhooks.Sending;
 using Grid.Server.Webhooks.Store;
 
@@ -147,7 +148,7 @@ internal sealed partial class WebhookGrain
         return new WebhookDescription
         {
             Id = _id.Id,
-            Definition = _document.Shown(_stored.Channels, _headers),
+            Definition = _document.Shown(_stored.Channels, _headers ?? CustomHeaders.None),
             Version = _stored.Version,
             CreatedAt = _document.CreatedAt,
             Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },

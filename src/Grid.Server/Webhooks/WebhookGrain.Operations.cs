@@ -63,7 +63,13 @@ internal sealed partial class WebhookGrain
         var machine = _machine!;
 
         // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
-        var merged = CustomHeaders.Merge(_headers, definition.Headers).Where(static h => h.Value != CustomHeaders.Redacted);
+        if (!HasSecrets) TakeSecrets();
+        var merged = CustomHeaders.Merge(_headers ?? CustomHeaders.None, definition.Headers)
+            .Where(static h => h.Value != CustomHeaders.Redacted).ToDictionary();
+        var document = _document.With(definition with { Headers = merged }, _secrets);
+
+        // Those that cannot be decrypted were not shown either: who gives none does not mean that there should be none.
+        if (_headers is null && merged.Count == 0) document = document with { Headers = _document.Headers };
         var known = machine.Channels.Concat(_former).Concat(_marked).Concat(_foreign).Distinct().ToList();
         string[] joining = [.. known.Where(c => !Matches(c) && ChannelPatterns.Match(definition.Channels, c))];
 
@@ -73,7 +79,7 @@ internal sealed partial class WebhookGrain
         var next = _stored with
         {
             Channels = definition.Channels,
-            Definition = _document.With(definition with { Headers = new Dictionary<string, string>(merged) }, _secrets).ToBytes(),
+            Definition = document.ToBytes(),
             Secrets = _signing is null ? _stored.Secrets : _secrets.Protect(WebhookSecrets.Adapt(_signing, definition)),
         };
         if (!await StoreAsync(next)) return null;
@@ -123,6 +129,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync()) return null;
         var limited = TimeSpan.FromTicks(Math.Clamp(overlap.Ticks, 0, SecretSet.MaxOverlap.Ticks));
         var definition = _document.Definition;
+        if (!HasSecrets) TakeSecrets();
         var secrets = _signing is null
             ? WebhookSecrets.Create(definition)
             : WebhookSecrets.Rotate(_signing, definition, limited, time.GetUtcNow());

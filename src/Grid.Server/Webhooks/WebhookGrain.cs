@@ -67,7 +67,11 @@ internal sealed partial class WebhookGrain(
     /// <summary>Null while what signs cannot be decrypted, and for one that is polled.</summary>
     private WebhookTarget? _target;
     private SecretSet? _signing;
-    private IReadOnlyDictionary<string, string> _headers = new Dictionary<string, string>();
+
+    /// <summary>Null while they cannot be decrypted.</summary>
+    private IReadOnlyDictionary<string, string>? _headers;
+
+    private bool _isUnreadable;
 
     /// <summary>Channels of which progress is stored that do not match any more.</summary>
     private readonly HashSet<string> _former = new(StringComparer.Ordinal);
@@ -77,6 +81,8 @@ internal sealed partial class WebhookGrain(
     private long NowMs => time.GetUtcNow().ToUnixTimeMilliseconds();
 
     private bool IsPull => _document.IsPull;
+
+    private bool HasSecrets => _signing is not null && _headers is not null;
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
@@ -107,6 +113,7 @@ internal sealed partial class WebhookGrain(
             // Who is read because of this call reads its marks; who was being read already may have read them before this one was there.
             var (awake, reads) = (_machine is not null, _machine is null && _starting is null or { IsCompleted: true });
             if (!await ExistsAsync()) return;
+            if (awake && !HasSecrets) TakeSecrets();
             _wakeIsSuspect |= !awake;
             if (!reads) await ReadMarksAsync();
             else if (_foreign.Count > 0) _ = ClearForeignAsync();
@@ -188,16 +195,26 @@ internal sealed partial class WebhookGrain(
     private void Take(StoredWebhook stored)
     {
         (_stored, _document) = (stored, WebhookDocument.Read(stored.Definition));
-        (_target, _signing) = (null, null);
+        TakeSecrets();
+    }
+
+    /// <summary>
+    /// Decrypts what is secret. While it cannot be (the keys are away, or gone) nothing is sent and what is stored stays as it is;
+    /// everything else works. Tried again whenever the sweep comes by, or somebody changes the subscription.
+    /// </summary>
+    private void TakeSecrets()
+    {
+        (_target, _signing, _headers) = (null, null, null);
         try
         {
-            _signing = _secrets.Unprotect(stored.Secrets);
+            _signing = _secrets.Unprotect(_stored.Secrets);
             _headers = _secrets.UnprotectHeaders(_document.Headers);
         }
         catch (CryptographicException e)
         {
-            // Nothing can be sent until somebody rotates the secret; everything else works.
-            LogSecretsUnreadable(_id, e);
+            // Once: it is tried again every few seconds.
+            if (!_isUnreadable) LogSecretsUnreadable(_id, e);
+            _isUnreadable = true;
             return;
         }
 
@@ -253,7 +270,7 @@ internal sealed partial class WebhookGrain(
     [LoggerMessage("Webhook {Webhook} could not be woken; the next sweep tries again")]
     private partial void LogWakeFailed(LogLevel level, WebhookId webhook, Exception exception);
 
-    [LoggerMessage(LogLevel.Error, "The secrets of webhook {Webhook} cannot be decrypted: nothing is sent until its secret is rotated")]
+    [LoggerMessage(LogLevel.Error, "The secrets of webhook {Webhook} cannot be decrypted: nothing is sent until they can, or its secret is rotated and its headers are set again")]
     private partial void LogSecretsUnreadable(WebhookId webhook, Exception exception);
 
     [LoggerMessage(LogLevel.Debug, "Webhook {Webhook} has the progress of {Count} channels that it does not subscribe to any more")]

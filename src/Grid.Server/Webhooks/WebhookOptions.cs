@@ -52,7 +52,7 @@ public sealed class WebhookOptions
     /// </summary>
     public TimeSpan SweepInterval { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>How long attempts are kept. Default: 30 days.</summary>
+    /// <summary>How long attempts, dead letters and records of truncated ranges are kept. Default: 30 days.</summary>
     public TimeSpan AttemptRetention { get; set; } = TimeSpan.FromDays(30);
 
     /// <summary>How long a subscription without anything to do stays in memory. Default: 15 s.</summary>

@@ -110,7 +110,9 @@ internal sealed partial class WebhookSweep(
         {
             try
             {
-                await store.DropAttemptsAsync(time.GetUtcNow() - options.Value.AttemptRetention, stoppingToken);
+                var before = time.GetUtcNow() - options.Value.AttemptRetention;
+                await store.DropAttemptsAsync(before, stoppingToken);
+                await store.DropDeadLettersAsync(before, stoppingToken);
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
@@ -123,6 +125,6 @@ internal sealed partial class WebhookSweep(
     [LoggerMessage("A round of waking webhooks failed; the next one goes on")]
     private partial void LogSweepFailed(LogLevel level, Exception exception);
 
-    [LoggerMessage("Old attempts of webhooks could not be dropped; the next round tries again")]
+    [LoggerMessage("Old attempts and dead letters of webhooks could not be dropped; the next round tries again")]
     private partial void LogDropFailed(LogLevel level, Exception exception);
 }

@@ -51,6 +51,13 @@ public sealed class WebhookSubscriptionTests(WebhookHost host) : WebhookTest(hos
         Assert.Equal(["Authorization", "X-New"], changed.GetProperty("headers").EnumerateObject().Select(h => h.Name).Order());
         Assert.Equal("order.*", changed.GetProperty("events")[0].GetString());
 
+        // Whoever changes it has not seen the values, and must not have them sent elsewhere.
+        var elsewhere = Receiver.At("/b").Url.Replace("127.0.0.1", "127.0.0.2", StringComparison.Ordinal);
+        var moved = await Http.SendAsync(HttpMethod.Patch, $"/v1/webhooks/{id}", $$$"""{"url":"{{{elsewhere}}}","headers":{"X-New":"3"}}""");
+        Assert.Contains("Authorization", AssertProblem(moved, HttpStatusCode.BadRequest, "bad_frame").Json.GetProperty("detail").GetString(), StringComparison.Ordinal);
+        (await Http.SendAsync(HttpMethod.Patch, $"/v1/webhooks/{id}", $$"""{"url":"{{Receiver.At("/b").Url}}"}""")).Ok();
+        (await Http.SendAsync(HttpMethod.Patch, $"/v1/webhooks/{id}", $$$"""{"url":"{{{elsewhere}}}","headers":{"X-New":"3","Authorization":null}}""")).Ok();
+
         // A page at a time.
         var found = new List<string>();
         for (var query = "?limit=1"; query.Length > 0;)

@@ -147,6 +147,53 @@ public abstract partial class WebhookStoreConformance
     }
 
     [Fact]
+    public async Task Dead_letters_and_truncations_are_dropped_by_age()
+    {
+        const int Many = 1_200;
+        var (webhook, other) = (await CreateAsync("wh_1", "*"), await CreateAsync("wh_2", "*"));
+        foreach (var id in (WebhookId[])[webhook, other])
+        {
+            var old = Enumerable.Range(1, id == webhook ? Many : 1).Select(i => new WebhookEffect.DeadLetter(Ref(i), 1, 1_000 + i, "500", 0));
+            Assert.True(await Store.WriteAsync(
+                id,
+                Write(
+                    new WebhookSnapshot { Generation = 1 },
+                    [
+                        .. old, new WebhookEffect.DeadLetter(Ref(Many + 1), 1, 5_000, "500", 0),
+                        new WebhookEffect.Truncated("c", "e1", 1, 5, 5, TruncationReason.Retention, null),
+                    ]),
+                null));
+        }
+
+        // One that failed again later is not old.
+        Assert.True(await Store.WriteAsync(
+            webhook, Write(new WebhookSnapshot { Generation = 1 }, new WebhookEffect.DeadLetter(Ref(7), 2, 6_000, "500", 0)), null));
+        await Store.DropDeadLettersAsync(DateTimeOffset.FromUnixTimeMilliseconds(5_000));
+        await Store.DropDeadLettersAsync(DateTimeOffset.FromUnixTimeMilliseconds(5_000));
+        Assert.Equal([7L, Many + 1], (await Store.ListDeadLettersAsync(webhook, default, 10)).Select(d => d.Ref.Offset));
+        Assert.Equal([Many + 1L], (await Store.ListDeadLettersAsync(other, default, 10)).Select(d => d.Ref.Offset));
+        Assert.Single(await Store.ListTruncationsAsync(webhook, 10));
+        Assert.Single(await Store.ListTruncationsAsync(other, 10));
+
+        // The time of a truncation is when it was stored, by the store's own clock.
+        var now = Time.GetUtcNow() > DateTimeOffset.UtcNow ? Time.GetUtcNow() : DateTimeOffset.UtcNow;
+        await Store.DropDeadLettersAsync(now.AddMinutes(1));
+        Assert.Empty(await Store.ListDeadLettersAsync(webhook, default, 10));
+        Assert.Empty(await Store.ListTruncationsAsync(webhook, 10));
+
+        // What was dropped can come again.
+        Assert.True(await Store.WriteAsync(
+            webhook,
+            Write(
+                new WebhookSnapshot { Generation = 1 },
+                new WebhookEffect.DeadLetter(Ref(7), 2, 6_000, "500", 0),
+                new WebhookEffect.Truncated("c", "e1", 1, 3, 3, TruncationReason.Retention, null)),
+            null));
+        Assert.Single(await Store.ListDeadLettersAsync(webhook, default, 10));
+        Assert.Equal(3, Assert.Single(await Store.ListTruncationsAsync(webhook, 10)).To);
+    }
+
+    [Fact]
     public async Task Truncations_are_listed_newest_first()
     {
         var webhook = await CreateAsync("wh_1", "*");

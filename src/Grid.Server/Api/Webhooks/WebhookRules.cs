@@ -64,6 +64,7 @@ internal class WebhookRules(NetworkRules network, NamespacePolicies policies)
         if (set.Schedule is { } schedule && !RetrySchedule.TryCreate([.. schedule.Select(s => (double)s)], out _, out var wrong))
             throw BodyJson.Bad($"'retry.schedule': {wrong}");
         if (!ReferenceEquals(set.Headers, before?.Headers)) CheckHeaders(set.Headers, before?.Headers ?? []);
+        if (Origin(set.Url) != Origin(before?.Url)) CheckHidden(set.Headers);
         return set;
     }
 
@@ -120,6 +121,20 @@ internal class WebhookRules(NetworkRules network, NamespacePolicies policies)
         var known = new HashSet<string>(before.Keys, StringComparer.OrdinalIgnoreCase);
         var visible = headers.Select(h => h.Value == CustomHeaders.Redacted && known.Contains(h.Key) ? new(h.Key, "") : h).ToList();
         if (CustomHeaders.Check(visible) is { Count: > 0 } errors) throw BodyJson.Bad(string.Join(' ', errors));
+    }
+
+    private static string? Origin(string? url) => url is null ? null : new Uri(url).GetLeftPart(UriPartial.Authority);
+
+    /// <summary>
+    /// Whoever may change a subscription has not seen the values of its headers, and must not get them by having them sent to a host of
+    /// their own.
+    /// </summary>
+    private static void CheckHidden(Dictionary<string, string> headers)
+    {
+        var hidden = headers.Where(static h => h.Value == CustomHeaders.Redacted).Select(static h => h.Key).ToList();
+        if (hidden.Count == 0) return;
+        throw BodyJson.Bad(
+            $"With another origin in 'url' the values of 'headers' have to be given again, or taken away with null: {string.Join(", ", hidden)}.");
     }
 
     private string? CheckUrl(string? url, WebhookDefinition? before)

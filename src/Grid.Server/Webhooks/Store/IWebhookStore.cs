@@ -120,6 +120,9 @@ internal interface IWebhookStore
     /// <summary>Drops attempts older than a time, by whole ranges or partitions: some may stay up to a day longer.</summary>
     ValueTask DropAttemptsAsync(DateTimeOffset before, CancellationToken cancellationToken = default);
 
+    /// <summary>Drops dead letters that failed, and truncations that were stored, before a time.</summary>
+    ValueTask DropDeadLettersAsync(DateTimeOffset before, CancellationToken cancellationToken = default);
+
     /// <summary>
     /// Subscriptions of some shards (<see cref="WebhookId.Shard"/>) that have marks, or whose wake-up time has come. Those that are not to be
     /// woken (by their header's status, an open circuit whose next probe is later, or <see cref="WebhookSnapshot.HeldUntil"/>) are left

@@ -268,6 +268,8 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
 
     public ValueTask DropAttemptsAsync(DateTimeOffset before, CancellationToken cancellationToken = default) => default;
 
+    public ValueTask DropDeadLettersAsync(DateTimeOffset before, CancellationToken cancellationToken = default) => default;
+
     public ValueTask<IReadOnlyList<WebhookId>> FindDueAsync(
         IReadOnlyCollection<int> shards, long nowMs, WebhookId? after, int limit, CancellationToken cancellationToken = default)
     {

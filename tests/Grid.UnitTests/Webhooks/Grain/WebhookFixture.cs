@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Channels;
@@ -24,7 +25,7 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
 {
     private readonly List<(GrainHost Host, WebhookGrain Grain)> _active = [];
     private readonly Lock _publishing = new();
-    private readonly EphemeralDataProtectionProvider _keys = new();
+    private readonly SometimesAway _keys = new(new EphemeralDataProtectionProvider());
     private readonly WebhookHttp _http;
     private readonly WebhookMetrics _metrics;
 
@@ -59,6 +60,13 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
 
     /// <summary>Events about webhooks that were published, by name.</summary>
     public List<string> Events { get; } = [];
+
+    /// <summary>Whether what is secret can be decrypted.</summary>
+    public bool KeysAreAway
+    {
+        get => _keys.IsAway;
+        set => _keys.IsAway = value;
+    }
 
     /// <summary>Makes an activation; those before it live on, and know nothing of it.</summary>
     public async Task ActivateAsync(WebhookId? id = null)
@@ -147,5 +155,18 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
         await Sender.StoppingAsync(CancellationToken.None);
         Sender.Dispose();
         _http.Dispose();
+    }
+
+    /// <summary>Keys that decrypt nothing while they are away.</summary>
+    private sealed class SometimesAway(IDataProtectionProvider keys, SometimesAway? root = null) : IDataProtectionProvider, IDataProtector
+    {
+        public bool IsAway { get; set; }
+
+        public IDataProtector CreateProtector(string purpose) => new SometimesAway(keys.CreateProtector(purpose), root ?? this);
+
+        public byte[] Protect(byte[] plaintext) => ((IDataProtector)keys).Protect(plaintext);
+
+        public byte[] Unprotect(byte[] protectedData) =>
+            root!.IsAway ? throw new CryptographicException("The keys are away.") : ((IDataProtector)keys).Unprotect(protectedData);
     }
 }

@@ -33,6 +33,28 @@ public sealed class WebhookOperationsTests
         Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
     }
 
+    [Fact]
+    public async Task While_secrets_cannot_be_decrypted_nothing_is_sent_and_nothing_of_them_is_lost()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
+        await grid.DeactivateAsync();
+        grid.KeysAreAway = true;
+        await grid.ActivateAsync();
+        await grid.PublishAsync("orders");
+        var shown = (await grid.CallAsync(g => g.GetAsync()))!;
+        Assert.Empty(shown.Definition.Headers);
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(shown.Definition with { Description = "changed" })));
+        Assert.Equal((0, 1L), (endpoint.Inbox.Count, (await grid.CallAsync(g => g.GetAsync()))!.LagMessages));
+
+        // What the sweep does every few seconds.
+        grid.KeysAreAway = false;
+        Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));
+        await grid.WakeAsync();
+        Assert.Equal("Bearer s3cret", (await grid.NextAsync(endpoint)).Header("authorization"));
+    }
+
     [Theory]
     [InlineData("cursor", 1)]
     [InlineData("now", 3)]

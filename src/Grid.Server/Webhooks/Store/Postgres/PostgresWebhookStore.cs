@@ -143,6 +143,25 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             static (day, source, cancellation) => PostgresAttemptDays.DropAsync(source, day, cancellation),
             cancellationToken);
 
+    /// <inheritdoc/>
+    public async ValueTask DropDeadLettersAsync(DateTimeOffset before, CancellationToken cancellationToken = default)
+    {
+        foreach (var table in (string[])["webhook_dead_letters", "webhook_truncations"])
+        {
+            // In parts, and passing over what somebody else is about to change: it is not so old then, or dropped by another silo.
+            while (await CallAsync(
+                $"""
+                with dropped as (
+                    delete from {table} where ctid = any (array(
+                        select ctid from {table} where at < $1 order by at limit $2 for update skip locked)) returning 1)
+                select count(*) from dropped
+                """,
+                cancellationToken, P(before.ToUnixTimeMilliseconds()), P(Page)) is long and >= Page)
+            {
+            }
+        }
+    }
+
     /// <summary>Marks what appends may have left unmarked since a moment, or everything.</summary>
     private async Task CatchUpAsync(StoredWebhook webhook, string since, bool fromStart, CancellationToken cancellationToken)
     {

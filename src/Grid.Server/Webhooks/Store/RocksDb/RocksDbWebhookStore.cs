@@ -165,6 +165,28 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     }
 
     /// <inheritdoc/>
+    public async ValueTask DropDeadLettersAsync(DateTimeOffset before, CancellationToken cancellationToken = default)
+    {
+        var time = before.ToUnixTimeMilliseconds();
+        byte[]? from = null;
+        while (true)
+        {
+            var page = await Task.Run(() => Guarded(database => WebhookRows.Scan(database, database.Webhooks, WebhookRowKeys.Definitions, from, Chunk)
+                .Select(r => (r.Key, Webhook: WebhookRowKeys.ReadDefinition(r.Key)))
+                .Select(r => (r.Key, r.Webhook, IsOld: DropDeadLettersJob.HasOld(database, r.Webhook, time))).ToList()), cancellationToken);
+            foreach (var (_, webhook, _) in page.Where(static w => w.IsOld))
+            {
+                while (await _store.Writer.RunAsync(new DropDeadLettersJob(log, webhook, time, Chunk), cancellationToken) == Chunk)
+                {
+                }
+            }
+
+            if (page.Count < Chunk) return;
+            from = [.. page[^1].Key, 0];
+        }
+    }
+
+    /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<WebhookId>> FindDueAsync(
         IReadOnlyCollection<int> shards, long nowMs, WebhookId? after, int limit, CancellationToken cancellationToken = default) =>
         await _store.Writer.RunAsync(new FindDueJob(log, shards, nowMs, after, limit), cancellationToken);
