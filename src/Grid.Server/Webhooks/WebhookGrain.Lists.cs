@@ -143,13 +143,14 @@ internal sealed partial class WebhookGrain
         await AskHeadsAsync(machine);
         await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
         var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
+        if (!HasSecrets) TakeSecrets();
         var now = NowMs;
         var retryAt = machine.IsOpen ? machine.ProbeAt : machine.AskedUntil > now ? machine.AskedUntil : 0;
         return new WebhookDescription
         {
             Id = _id.Id,
             Definition = _document.Shown(_stored.Channels, _headers ?? CustomHeaders.None),
-            Version = _stored.Version,
+            Version = ShownVersion,
             CreatedAt = _document.CreatedAt,
             Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },
             Reason = WebhookEvents.ReasonOf(machine.Reason),

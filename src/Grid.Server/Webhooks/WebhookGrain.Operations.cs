@@ -59,17 +59,14 @@ internal sealed partial class WebhookGrain
     public async Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition, long? version = null)
     {
         using var change = await ChangeAsync();
-        if (!await ExistsAsync() || (version is not null && version != _stored.Version)) return null;
+        if (!await ExistsAsync()) return null;
+        if (!HasSecrets) TakeSecrets();
+        if (!HasSecrets) throw new LogUnavailableException("The webhook's secrets cannot be decrypted at the moment.");
+        if (version is not null && version != ShownVersion) return null;
         var machine = _machine!;
 
         // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
-        if (!HasSecrets) TakeSecrets();
-        var merged = CustomHeaders.Merge(_headers ?? CustomHeaders.None, definition.Headers)
-            .Where(static h => h.Value != CustomHeaders.Redacted).ToDictionary();
-        var document = _document.With(definition with { Headers = merged }, _secrets);
-
-        // Those that cannot be decrypted were not shown either: who gives none does not mean that there should be none.
-        if (_headers is null && merged.Count == 0) document = document with { Headers = _document.Headers };
+        var merged = CustomHeaders.Merge(_headers!, definition.Headers).Where(static h => h.Value != CustomHeaders.Redacted);
         var known = machine.Channels.Concat(_former).Concat(_marked).Concat(_foreign).Distinct().ToList();
         string[] joining = [.. known.Where(c => !Matches(c) && ChannelPatterns.Match(definition.Channels, c))];
 
@@ -79,8 +76,8 @@ internal sealed partial class WebhookGrain
         var next = _stored with
         {
             Channels = definition.Channels,
-            Definition = document.ToBytes(),
-            Secrets = _signing is null ? _stored.Secrets : _secrets.Protect(WebhookSecrets.Adapt(_signing, definition)),
+            Definition = _document.With(definition with { Headers = new Dictionary<string, string>(merged) }, _secrets).ToBytes(),
+            Secrets = _secrets.Protect(WebhookSecrets.Adapt(_signing!, definition)),
         };
         if (!await StoreAsync(next)) return null;
         machine.Apply(_document.Settings(options.Value), NowMs);
@@ -133,7 +130,9 @@ internal sealed partial class WebhookGrain
         var secrets = _signing is null
             ? WebhookSecrets.Create(definition)
             : WebhookSecrets.Rotate(_signing, definition, limited, time.GetUtcNow());
-        if (!await StoreAsync(_stored with { Secrets = _secrets.Protect(secrets) })) return null;
+        var next = _stored with { Secrets = _secrets.Protect(secrets) };
+        if (_headers is null) next = next with { Definition = (_document with { Headers = null }).ToBytes() };
+        if (!await StoreAsync(next)) return null;
         Run();
         return WebhookSecrets.Reveal(secrets);
     }

@@ -84,6 +84,9 @@ internal sealed partial class WebhookGrain(
 
     private bool HasSecrets => _signing is not null && _headers is not null;
 
+    /// <summary>The version as it is told. It is another one while headers cannot be shown, so that nobody's change means these by none.</summary>
+    private long ShownVersion => HasSecrets ? _stored.Version : -_stored.Version;
+
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
         _id = WebhookId.Parse(this.GetPrimaryKeyString());
@@ -199,8 +202,9 @@ internal sealed partial class WebhookGrain(
     }
 
     /// <summary>
-    /// Decrypts what is secret. While it cannot be (the keys are away, or gone) nothing is sent and what is stored stays as it is;
-    /// everything else works. Tried again whenever the sweep comes by, or somebody changes the subscription.
+    /// Decrypts what is secret. While it cannot be (the keys are away, or gone) nothing is sent and the definition cannot be changed, so that
+    /// what is stored stays as it is; everything else works. Tried again whenever the sweep comes by, or somebody looks at the subscription.
+    /// If the keys are gone, rotating the secret begins anew.
     /// </summary>
     private void TakeSecrets()
     {
@@ -217,6 +221,8 @@ internal sealed partial class WebhookGrain(
             _isUnreadable = true;
             return;
         }
+
+        _isUnreadable = false;
 
         if (_document.Definition.Url is not { } url) return;
         EndpointConsent? consent = null;
@@ -270,7 +276,7 @@ internal sealed partial class WebhookGrain(
     [LoggerMessage("Webhook {Webhook} could not be woken; the next sweep tries again")]
     private partial void LogWakeFailed(LogLevel level, WebhookId webhook, Exception exception);
 
-    [LoggerMessage(LogLevel.Error, "The secrets of webhook {Webhook} cannot be decrypted: nothing is sent until they can, or its secret is rotated and its headers are set again")]
+    [LoggerMessage(LogLevel.Error, "The secrets of webhook {Webhook} cannot be decrypted: nothing is sent until they can, or its secret is rotated, which drops its headers")]
     private partial void LogSecretsUnreadable(WebhookId webhook, Exception exception);
 
     [LoggerMessage(LogLevel.Debug, "Webhook {Webhook} has the progress of {Count} channels that it does not subscribe to any more")]

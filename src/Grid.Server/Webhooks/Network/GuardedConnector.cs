@@ -83,7 +83,7 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
             var addresses = await resolver.ResolveAsync(host, tenant).WaitAsync(options.ResolveTimeout, time, cancellation);
             if (addresses.Length > 0) return addresses;
         }
-        catch (Exception e) when (e is SocketException or TimeoutException or ArgumentException)
+        catch (Exception e) when (e is SocketException or TimeoutException or ArgumentException or WebhookConnectException)
         {
             if (!options.EgressProxy.ResolveAtProxy || _proxy is null) throw NotResolved(e);
             return [];
@@ -92,7 +92,7 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
         return _proxy is not null && options.EgressProxy.ResolveAtProxy ? [] : throw NotResolved(null);
     }
 
-    private static WebhookConnectException NotResolved(Exception? e) => new(
+    private static WebhookConnectException NotResolved(Exception? e) => e as WebhookConnectException ?? new(
         WebhookErrorClass.Dns,
         e is TimeoutException ? "The host's name could not be looked up in time." : "The host's name has no address.",
         e);

@@ -51,8 +51,8 @@ public sealed class WebhookNetworkOptions
     public int MaxLookups { get; set; } = 128;
 
     /// <summary>
-    /// The most of one tenant among <see cref="MaxLookups"/>. Default: 8. So many tenants would have to own a zone that never answers
-    /// that all look-ups are taken.
+    /// The most of one tenant among <see cref="MaxLookups"/>. Default: 8. It takes <see cref="MaxLookups"/> divided by this many tenants,
+    /// each with a zone that never answers, to take all look-ups; where it is not less, one is enough.
     /// </summary>
     public int MaxLookupsPerTenant { get; set; } = 8;
 

@@ -22,7 +22,8 @@ internal static class WebhookNetworkServices
             var options = s.GetRequiredService<IOptions<WebhookNetworkOptions>>().Value;
 
             // At most half of the time is for its turns, so that what nobody looked up is not taken for a name that does not answer.
-            return new SystemHostResolver(options.MaxLookups, options.MaxLookupsPerTenant, options.ResolveTimeout / 4);
+            var limit = options.ResolveTimeout < options.ConnectTimeout ? options.ResolveTimeout : options.ConnectTimeout;
+            return new SystemHostResolver(options.MaxLookups, options.MaxLookupsPerTenant, limit / 4);
         });
         services.AddSingleton(static s => new NetworkRules(s.GetRequiredService<IOptions<WebhookNetworkOptions>>().Value));
         services.AddSingleton(static s => new WebhookHttp(

@@ -45,7 +45,7 @@ public sealed class WebhookOperationsTests
         await grid.PublishAsync("orders");
         var shown = (await grid.CallAsync(g => g.GetAsync()))!;
         Assert.Empty(shown.Definition.Headers);
-        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(shown.Definition with { Description = "changed" })));
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.UpdateAsync(shown.Definition with { Description = "changed" })));
         Assert.Equal((0, 1L), (endpoint.Inbox.Count, (await grid.CallAsync(g => g.GetAsync()))!.LagMessages));
 
         // What the sweep does every few seconds.
@@ -53,6 +53,31 @@ public sealed class WebhookOperationsTests
         Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));
         await grid.WakeAsync();
         Assert.Equal("Bearer s3cret", (await grid.NextAsync(endpoint)).Header("authorization"));
+
+        // Who read it meanwhile saw no headers, and does not mean that there should be none.
+        Assert.Null(await grid.CallAsync(g => g.UpdateAsync(shown.Definition with { Description = "changed" }, shown.Version)));
+        var now = (await grid.CallAsync(g => g.GetAsync()))!;
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(now.Definition with { Description = "changed" }, now.Version)));
+        await grid.PublishAsync("orders");
+        Assert.Equal("Bearer s3cret", (await grid.NextAsync(endpoint)).Header("authorization"));
+    }
+
+    [Fact]
+    public async Task When_secrets_are_lost_rotating_begins_anew()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
+        await grid.DeactivateAsync();
+        grid.KeysAreAway = true;
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.RotateSecretAsync(TimeSpan.FromDays(1))));
+        grid.KeysAreAway = false;
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        await grid.PublishAsync("orders");
+        Assert.Equal("", (await grid.NextAsync(endpoint)).Header("authorization"));
+        Assert.Empty((await grid.CallAsync(g => g.GetAsync()))!.Definition.Headers);
     }
 
     [Theory]

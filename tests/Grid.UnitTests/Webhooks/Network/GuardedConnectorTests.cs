@@ -88,10 +88,13 @@ public sealed class GuardedConnectorTests
     [Fact]
     public async Task The_next_address_is_tried_when_one_refuses()
     {
-        await using var receiver = new TcpReceiver(static c => c.HangAsync());
+        await using var receiver = new TcpReceiver(static c => c.SendAsync("!"));
         var options = new WebhookNetworkOptions { AllowedNetworks = { "127.0.0.0/24" }, AllowedPorts = { receiver.Port } };
         var resolver = new FakeResolver().With("hooks.example.com", "127.0.0.9 127.0.0.8 127.0.0.1");
         await using var stream = await ConnectAsync(options, resolver, "hooks.example.com", receiver.Port);
+
+        // The system connects before the receiver has accepted: its first byte says that it has.
+        await stream.ReadExactlyAsync(new byte[1]).AsTask().WaitAsync(Patience);
         Assert.Equal(1, receiver.Connections);
     }
 
