@@ -143,7 +143,7 @@ internal sealed partial class WebhookGrain
         await AskHeadsAsync(machine);
         await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
         var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
-        if (!HasSecrets) TakeSecrets();
+        TryTakeSecrets();
         var now = NowMs;
         var retryAt = machine.IsOpen ? machine.ProbeAt : machine.AskedUntil > now ? machine.AskedUntil : 0;
         return new WebhookDescription

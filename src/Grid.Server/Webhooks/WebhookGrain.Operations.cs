@@ -60,8 +60,7 @@ internal sealed partial class WebhookGrain
     {
         using var change = await ChangeAsync();
         if (!await ExistsAsync()) return null;
-        if (!HasSecrets) TakeSecrets();
-        if (!HasSecrets) throw new LogUnavailableException("The webhook's secrets cannot be decrypted at the moment.");
+        if (!TryTakeSecrets()) throw new LogUnavailableException("The webhook's secrets cannot be decrypted at the moment.");
         if (version is not null && version != ShownVersion) return null;
         var machine = _machine!;
 
@@ -126,7 +125,7 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync()) return null;
         var limited = TimeSpan.FromTicks(Math.Clamp(overlap.Ticks, 0, SecretSet.MaxOverlap.Ticks));
         var definition = _document.Definition;
-        if (!HasSecrets) TakeSecrets();
+        TryTakeSecrets();
         var secrets = _signing is null
             ? WebhookSecrets.Create(definition)
             : WebhookSecrets.Rotate(_signing, definition, limited, time.GetUtcNow());

@@ -116,7 +116,7 @@ internal sealed partial class WebhookGrain(
             // Who is read because of this call reads its marks; who was being read already may have read them before this one was there.
             var (awake, reads) = (_machine is not null, _machine is null && _starting is null or { IsCompleted: true });
             if (!await ExistsAsync()) return;
-            if (awake && !HasSecrets) TakeSecrets();
+            if (awake) TryTakeSecrets();
             _wakeIsSuspect |= !awake;
             if (!reads) await ReadMarksAsync();
             else if (_foreign.Count > 0) _ = ClearForeignAsync();
@@ -201,6 +201,14 @@ internal sealed partial class WebhookGrain(
         TakeSecrets();
     }
 
+    /// <summary>Decrypts what is secret, if it could not be before.</summary>
+    /// <returns>Whether it is there.</returns>
+    private bool TryTakeSecrets()
+    {
+        if (!HasSecrets) TakeSecrets();
+        return HasSecrets;
+    }
+
     /// <summary>
     /// Decrypts what is secret. While it cannot be (the keys are away, or gone) nothing is sent and the definition cannot be changed, so that
     /// what is stored stays as it is; everything else works. Tried again whenever the sweep comes by, or somebody looks at the subscription.
@@ -223,7 +231,6 @@ internal sealed partial class WebhookGrain(
         }
 
         _isUnreadable = false;
-
         if (_document.Definition.Url is not { } url) return;
         EndpointConsent? consent = null;
         if (_document.Definition.Handshake)

@@ -12,6 +12,17 @@ namespace Grid.UnitTests.Webhooks.Grain;
 
 public sealed class WebhookOperationsTests
 {
+    /// <summary>A subscription with a header, whose activation can decrypt neither that nor its secret.</summary>
+    private static async Task<WebhookFixture> WithoutKeysAsync(WebhookReceiver endpoint)
+    {
+        var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
+        await grid.DeactivateAsync();
+        grid.KeysAreAway = true;
+        await grid.ActivateAsync();
+        return grid;
+    }
+
     [Fact]
     public async Task A_paused_subscription_waits_and_goes_on()
     {
@@ -37,11 +48,7 @@ public sealed class WebhookOperationsTests
     public async Task While_secrets_cannot_be_decrypted_nothing_is_sent_and_nothing_of_them_is_lost()
     {
         await using var endpoint = new WebhookReceiver();
-        await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
-        await grid.DeactivateAsync();
-        grid.KeysAreAway = true;
-        await grid.ActivateAsync();
+        await using var grid = await WithoutKeysAsync(endpoint);
         await grid.PublishAsync("orders");
         var shown = (await grid.CallAsync(g => g.GetAsync()))!;
         Assert.Empty(shown.Definition.Headers);
@@ -66,11 +73,7 @@ public sealed class WebhookOperationsTests
     public async Task When_secrets_are_lost_rotating_begins_anew()
     {
         await using var endpoint = new WebhookReceiver();
-        await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Inbox.Definition() with { Headers = new() { ["Authorization"] = "Bearer s3cret" } });
-        await grid.DeactivateAsync();
-        grid.KeysAreAway = true;
-        await grid.ActivateAsync();
+        await using var grid = await WithoutKeysAsync(endpoint);
         Assert.NotNull(await grid.CallAsync(g => g.RotateSecretAsync(TimeSpan.FromDays(1))));
         grid.KeysAreAway = false;
         await grid.DeactivateAsync();

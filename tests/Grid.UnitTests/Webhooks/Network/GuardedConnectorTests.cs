@@ -165,7 +165,7 @@ public sealed class GuardedConnectorTests
         foreach (var waiting in hanging.Skip(2)) await AssertBusyAsync(waiting);
         await AssertBusyAsync(resolver.ResolveAsync("good.example", "hostile"));
 
-        // The name is somebody's who does not answer either: it is looked up for each tenant apart.
+        // The same name waits for its turn for one tenant and is looked up at once for another.
         Assert.Single(await resolver.ResolveAsync("good.example", "other").WaitAsync(Patience));
         answer.Set();
         Assert.Single(await hanging[0].WaitAsync(Patience));
