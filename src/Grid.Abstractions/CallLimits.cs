@@ -18,6 +18,9 @@ public static class CallLimits
     /// <summary>Questions to a silo that somebody waits for: who is subscribed, which sessions, whether it wants a channel.</summary>
     public const string Question = "00:00:03";
 
+    /// <summary>Waiting for the publishes that a silo has under way, each of which is answered within ten seconds.</summary>
+    public const string Publishes = "00:00:12";
+
     /// <summary>A webhook's test: a handshake and a delivery, each of which may be given five minutes by the settings.</summary>
     public const string WebhookTest = "00:10:30";
 }

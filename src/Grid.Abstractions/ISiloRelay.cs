@@ -38,6 +38,10 @@ public interface ISiloRelay : IGrainService
     /// <summary>The sessions of a user that have a socket here.</summary>
     [Alias("sessions"), ResponseTimeout(CallLimits.Question)]
     Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit);
+
+    /// <summary>Ends when every publish that this silo had begun by now is answered to its caller.</summary>
+    [Alias("publishes"), ResponseTimeout(CallLimits.Publishes)]
+    Task WaitForPublishesAsync();
 }
 
 /// <summary>Messages of one channel on their way to one silo.</summary>

@@ -31,6 +31,7 @@ internal sealed partial class ChannelGrain(
     MessageLogs logs,
     NamespacePolicies policies,
     ISiloRelays relays,
+    PublishesUnderWay publishes,
     WorkQueue queue,
     ChannelMetrics metrics,
     TimeProvider time,
@@ -78,6 +79,9 @@ internal sealed partial class ChannelGrain(
     public async Task<PublishReceipt[]> PublishAsync(PublishBatch batch)
     {
         if (batch.Drafts.Length == 0) return [];
+
+        // Of your own grains nobody else knows that they wait for an answer.
+        using var underWay = publishes.Begin();
         await EnsureReadAsync();
         var ticket = new PublishTicket(batch);
         _sequencer.Enqueue(ticket);

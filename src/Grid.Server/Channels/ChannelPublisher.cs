@@ -10,7 +10,12 @@ namespace Grid.Server.Channels;
 /// every draft carries a key that makes it idempotent (so that a retry cannot store twice). What remains unknown is answered as unavailable.
 /// </summary>
 internal sealed partial class ChannelPublisher(
-    IGrainFactory grains, NamespacePolicies policies, PublishMetrics metrics, TimeProvider time, ILogger<ChannelPublisher> logger) : IChannelPublisher
+    IGrainFactory grains,
+    NamespacePolicies policies,
+    PublishesUnderWay underWay,
+    PublishMetrics metrics,
+    TimeProvider time,
+    ILogger<ChannelPublisher> logger) : IChannelPublisher
 {
     /// <summary>
     /// How long after its start a publish is tried again. A last try that is not answered either ends <see cref="CallLimits.Channel"/>
@@ -25,6 +30,9 @@ internal sealed partial class ChannelPublisher(
     public static readonly PublishReceipt Unavailable = PublishReceipt.Refused(ErrorCode.Unavailable, RetryAfterMs);
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Where who answers a publisher says so, from before the publish until the answer is out.</summary>
+    public PublishesUnderWay UnderWay => underWay;
 
     /// <summary>The grain to publish to, for who publishes often: finding it costs as much as a part of the call.</summary>
     public IChannelGrain GrainOf(ChannelId channel) => grains.GetChannel(channel);

@@ -82,6 +82,8 @@ internal sealed class PublishLane(
             if (IsHeld()) Refuse(drafts, ids);
             if (drafts.Count == 0) continue;
 
+            using var underWay = publisher.UnderWay.Begin();
+
             // The publisher answers every failure by a receipt, so this loop cannot end in between.
             var receipts = await publisher.PublishAsync(_grain, channel, new PublishBatch { Drafts = [.. drafts], From = from });
             Hold(drafts, ids, receipts);

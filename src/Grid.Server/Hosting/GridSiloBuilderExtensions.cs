@@ -84,6 +84,8 @@ public static class GridSiloBuilderExtensions
         // Channels: sequencing, and the log below it.
         services.AddSingleton<NamespacePolicies>();
         services.AddSingleton<IChannelReader, ChannelReader>();
+        services.AddSingleton<PublishesUnderWay>();
+        services.AddSingleton<IPublishBarrier, PublishBarrier>();
         services.AddSingleton<ChannelPublisher>();
         services.AddSingleton<IChannelPublisher>(s => s.GetRequiredService<ChannelPublisher>());
         services.AddSingleton<PublishMetrics>();

@@ -82,9 +82,7 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     public override void Answer()
     {
         var result = _result;
-        var (appended, state) = (_view is not null, _state);
         Drop();
-        if (appended) _state = state;
         _source.SetResult(result);
     }
 
@@ -100,13 +98,10 @@ internal sealed class AppendJob(RocksDbMessageLog log) : StoreJob, IValueTaskSou
     {
         try
         {
-            var result = _source.GetResult(token);
-            _state?.NoteAnswered(result.Head);
-            return result;
+            return _source.GetResult(token);
         }
         finally
         {
-            _state = null;
             _source.Reset();
             log.Return(this);
         }

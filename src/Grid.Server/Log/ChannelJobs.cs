@@ -107,7 +107,6 @@ internal sealed class PurgeJob(RocksDbMessageLog log, ChannelId channel) : Store
         group.Rows.Put(database.Channels.Number, RowKeys.Channel(channel), record.ToBytes());
         state.Record = record;
         state.Head = 0;
-        state.ResetAnswered();
         state.Total = 0;
         state.Group = group.Number;
         state.GroupKeys = [];

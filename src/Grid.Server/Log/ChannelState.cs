@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Grid.Abstractions;
-using Grid.Protocol;
 using Grid.Server.Hosting;
 using Grid.Server.Webhooks.Store.RocksDb;
 
@@ -23,7 +22,6 @@ internal sealed record ChannelView(long Number, string Epoch, long Oldest, long 
 /// </summary>
 internal sealed class ChannelState(ChannelId channel, NamespacePolicy policy, ChannelRecord record, long head, long total)
 {
-    private long _answered = head;
     private volatile ChannelView _view = new(record.Number, record.Epoch, record.Oldest, head);
 
     public ChannelId Channel { get; } = channel;
@@ -48,13 +46,6 @@ internal sealed class ChannelState(ChannelId channel, NamespacePolicy policy, Ch
     /// <summary>The keys that the group in the making stores, made when a second append of the channel joins the group; else null.</summary>
     public Dictionary<string, long>? GroupKeys { get; set; }
 
-    /// <summary>
-    /// The head that callers know of: their answers up to there were collected. A subscription that is made now gets what comes after it,
-    /// for that may be acknowledged later than the subscription.
-    /// </summary>
-    /// <remarks>Exact as long as a channel's next append is made after the answer to the one before, as its sequencer does.</remarks>
-    public long Answered => Volatile.Read(ref _answered);
-
     /// <summary>The webhook subscriptions that match it, as last looked up; null: never.</summary>
     public ChannelHooks? Hooks { get; set; }
 
@@ -75,20 +66,6 @@ internal sealed class ChannelState(ChannelId channel, NamespacePolicy policy, Ch
 
     /// <summary>What readers are to see once the group is written.</summary>
     public ChannelView NewView() => new(Record.Number, Record.Epoch, Record.Oldest, Head);
-
-    /// <summary>A caller has its answer. On its thread.</summary>
-    public void NoteAnswered(Position head)
-    {
-        // One from before a purge says nothing about what came after it.
-        if (head.Epoch != View.Epoch) return;
-        for (var seen = Answered; seen < head.Offset; seen = Answered)
-        {
-            if (Interlocked.CompareExchange(ref _answered, head.Offset, seen) == seen) return;
-        }
-    }
-
-    /// <summary>The channel begins anew.</summary>
-    public void ResetAnswered() => Volatile.Write(ref _answered, 0);
 
     /// <summary>The group is written: lets readers see it.</summary>
     public void EndGroup(ChannelView view)
@@ -121,12 +98,9 @@ internal sealed class ChannelCache(int capacity)
         return state;
     }
 
-    /// <summary>All of them.</summary>
-    public IEnumerable<ChannelState> All => _clock;
-
     /// <summary>
-    /// Adds a channel. States of the group <paramref name="group"/>, and those with answers that were not collected, are not put out
-    /// for it; nor is it itself, which the group is about to change.
+    /// Adds a channel. States of the group <paramref name="group"/> are not put out for it; nor is it itself, which the group is about to
+    /// change.
     /// </summary>
     public void Add(ChannelState state, long group)
     {
@@ -137,7 +111,7 @@ internal sealed class ChannelCache(int capacity)
         for (var looks = _clock.Count * 2; _clock.Count > capacity && looks > 0; looks--)
         {
             var oldest = _clock.Dequeue();
-            if (oldest == state || oldest.Used || oldest.Group == group || oldest.MarksGroup == group || oldest.Answered < oldest.Head)
+            if (oldest == state || oldest.Used || oldest.Group == group || oldest.MarksGroup == group)
             {
                 oldest.Used = false;
                 _clock.Enqueue(oldest);

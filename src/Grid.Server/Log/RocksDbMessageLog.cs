@@ -85,9 +85,6 @@ internal sealed partial class RocksDbMessageLog : IMessageLog, IAsyncDisposable
         return state;
     }
 
-    /// <summary>Channels with appends whose answers their callers do not have yet. On the writer's thread.</summary>
-    public IEnumerable<ChannelState> Unanswered() => _cache.All.Where(s => s.Answered < s.Head);
-
     /// <summary>A channel number never used before. On the writer's thread.</summary>
     public long TakeNumber(WriteGroup group) => RocksDbStore.TakeChannelNumber(group, ref _nextNumber);
 

@@ -18,6 +18,7 @@ internal sealed partial class RelayHub(
     RelayMetrics metrics,
     WorkQueue queue,
     Patience patience,
+    PublishesUnderWay publishes,
     ILogger<RelayHub> logger) : ISiloRelay
 {
     /// <summary>How many channels are attached again at the same time.</summary>
@@ -73,6 +74,9 @@ internal sealed partial class RelayHub(
     /// <inheritdoc/>
     public Task<DeliverAck> GetInterestAsync(ChannelId channel) =>
         Task.FromResult(_channels.TryGetValue(channel, out var local) ? local.Interest() : default);
+
+    /// <inheritdoc/>
+    public Task WaitForPublishesAsync() => publishes.WaitAsync();
 
     /// <inheritdoc/>
     public Task<long> CountSubscribersAsync(ChannelId channel) =>

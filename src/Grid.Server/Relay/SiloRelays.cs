@@ -1,4 +1,5 @@
 using Grid.Abstractions;
+using Grid.Server.Log;
 using Orleans.Runtime.Services;
 
 namespace Grid.Server.Relay;
@@ -12,13 +13,16 @@ internal interface ISiloRelays
     /// <summary>The silos that may hold sockets.</summary>
     IReadOnlyCollection<SiloAddress> LiveSilos();
 
+    /// <summary>Every silo that may still answer somebody, those that start or stop among them, as the membership says at this moment.</summary>
+    ValueTask<IReadOnlyCollection<SiloAddress>> GetMembersAsync();
+
     /// <summary>Whether a silo is not known to have gone.</summary>
     bool IsLive(SiloAddress silo);
 }
 
 /// <summary>By the cluster's membership: the own relay as a plain object, others by a call to their grain service.</summary>
 internal sealed class SiloRelays(
-    RelayHub local, SiloRelayClient remote, ILocalSiloDetails self, ISiloStatusOracle silos) : ISiloRelays
+    RelayHub local, SiloRelayClient remote, ILocalSiloDetails self, ISiloStatusOracle silos, IClusterMembershipService membership) : ISiloRelays
 {
     /// <inheritdoc/>
     public ISiloRelay On(SiloAddress silo) => silo.Equals(self.SiloAddress) ? local : remote.On(silo);
@@ -31,6 +35,24 @@ internal sealed class SiloRelays(
         // A silo that is still joining is not active yet, but its own sockets are served from the first moment on.
         live.Add(self.SiloAddress);
         return live;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyCollection<SiloAddress>> GetMembersAsync()
+    {
+        // Reads the table: what is known without that may lack a silo that has just joined.
+        try
+        {
+            await membership.Refresh();
+        }
+        catch (Exception e)
+        {
+            throw new LogUnavailableException("The membership cannot be read.", e);
+        }
+
+        return [.. membership.CurrentSnapshot.Members.Values
+            .Where(static m => m.Status is SiloStatus.Joining or SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping)
+            .Select(static m => m.SiloAddress)];
     }
 
     /// <inheritdoc/>
@@ -49,6 +71,9 @@ internal sealed class LoneSiloRelays(RelayHub local, ILocalSiloDetails self) : I
 
     /// <inheritdoc/>
     public IReadOnlyCollection<SiloAddress> LiveSilos() => [self.SiloAddress];
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyCollection<SiloAddress>> GetMembersAsync() => new([self.SiloAddress]);
 
     /// <inheritdoc/>
     public bool IsLive(SiloAddress silo) => silo.Equals(self.SiloAddress);
@@ -78,4 +103,6 @@ internal sealed class SiloRelayService(
 
     public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) =>
         hub.ListSessionsAsync(tenant, user, limit);
+
+    public Task WaitForPublishesAsync() => hub.WaitForPublishesAsync();
 }

@@ -37,11 +37,13 @@ internal sealed partial class WebhookGrain
         _creating = created.Task;
         try
         {
-            if (!await store.CreateAsync(stored, fromStart, options.Value.MaxPerTenant))
+            if (!await store.CreateAsync(stored, options.Value.MaxPerTenant))
             {
                 Leave();
                 return null;
             }
+
+            await JoinAsync(stored, fromStart);
         }
         finally
         {
@@ -52,6 +54,29 @@ internal sealed partial class WebhookGrain
         if (!await IsReadAsync()) throw new LogUnavailableException("The webhook was deleted at once.");
         Run();
         return new WebhookCreated(await DescribeAsync(_machine!), WebhookSecrets.Reveal(secrets));
+    }
+
+    /// <summary>What is published from the answer on is stored when the store knows the subscription. One that is not answered is none.</summary>
+    private async Task JoinAsync(StoredWebhook stored, bool fromStart)
+    {
+        try
+        {
+            await barrier.PassAsync();
+            if (fromStart) await store.MarkAllAsync(stored);
+        }
+        catch
+        {
+            try
+            {
+                await store.DeleteAsync(_id);
+            }
+            catch (Exception e) when (Outage.Is(e))
+            {
+                LogNotTakenBack(_id, e);
+            }
+
+            throw;
+        }
     }
 
     public async Task<WebhookDescription?> GetAsync() => await ExistsAsync() ? await DescribeAsync(_machine!) : null;
@@ -71,7 +96,7 @@ internal sealed partial class WebhookGrain
 
         // Read before the store knows the new patterns: what is answered after that is past these.
         var heads = joining.Length > 0 ? await logs.Durable.GetHeadsAsync([.. joining.Select(ChannelOf)]) : [];
-        var (url, wasPull) = (_document.Definition.Url, IsPull);
+        var (url, wasPull, joins) = (_document.Definition.Url, IsPull, definition.Channels.Except(_stored.Channels).Any());
         var next = _stored with
         {
             Channels = definition.Channels,
@@ -101,6 +126,8 @@ internal sealed partial class WebhookGrain
         // For who polls, marks go before what they are about.
         if (wasPull && !IsPull) machine.LookAtAll(NowMs);
         await FlushAsync(machine);
+
+        if (joins) await barrier.PassAsync();
 
         // What was published to a channel that joins, while the store knew so and this did not.
         if (_foreign.RemoveWhere(Matches) > 0) await ReadMarksAsync();
@@ -326,6 +353,9 @@ internal sealed partial class WebhookGrain
 
         public void Dispose() => _over.TrySetResult();
     }
+
+    [LoggerMessage(LogLevel.Warning, "Webhook {Webhook} could not be made, and not be taken back either: it exists, and its maker does not know it")]
+    private partial void LogNotTakenBack(WebhookId webhook, Exception exception);
 
     [LoggerMessage("A note of webhook {Webhook} could not be stored; it is made again if need be")]
     private partial void LogNotKept(LogLevel level, WebhookId webhook, Exception exception);

@@ -37,6 +37,7 @@ internal sealed partial class WebhookGrain(
     MessageLogs logs,
     WebhookSender sender,
     IChannelPublisher publisher,
+    IPublishBarrier barrier,
     SecretVault vault,
     WebhookFormats formats,
     WebhookMetrics metrics,

@@ -73,7 +73,7 @@ public sealed class PostgresSchemaTests(PostgresFixture fixture) : IClassFixture
         var webhooks = new PostgresWebhookStore(after);
         var webhook = new WebhookId("t", "wh_1");
         Assert.True(await webhooks.CreateAsync(
-            new StoredWebhook { Id = webhook, Channels = ["room:*"], Version = 1, Definition = new byte[] { 1 }, Secrets = new byte[] { 1 } }, false, 1));
+            new StoredWebhook { Id = webhook, Channels = ["room:*"], Version = 1, Definition = new byte[] { 1 }, Secrets = new byte[] { 1 } }, 1));
         Assert.True(await AppendAsOldAsync(before, Request(channel, head, at: 3000, count: 1)));
         Assert.False(await AppendAsOldAsync(before, Request(channel, head, at: 3000, count: 1)));
         Assert.Equal([new WebhookMark("room:1", head)], await webhooks.GetMarksAsync(webhook));

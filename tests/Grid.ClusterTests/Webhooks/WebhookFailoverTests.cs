@@ -1,6 +1,8 @@
+using System.Text.Json;
 using Grid.ClusterTests.Cluster;
 using Grid.ClusterTests.Focused;
 using Grid.Testing;
+using Grid.Testing.Webhooks;
 using Xunit.Abstractions;
 
 namespace Grid.ClusterTests.Webhooks;
@@ -27,6 +29,7 @@ public class WebhookFailoverTests(SharedCluster shared, ITestOutputHelper output
         await victim.KillAsync();
         await scene.MarkAsync();
         foreach (var hook in scene.Hooks) hook.Release();
+        await MakeAsync(Silos.First(s => s != victim), deadline);
         await scene.JudgeAsync(Silos.First(s => s != victim), deadline);
         output.WriteLine(scene.Describe());
 
@@ -98,6 +101,18 @@ public class WebhookFailoverTests(SharedCluster shared, ITestOutputHelper output
 
         await Cluster.TogetherAsync();
     });
+
+    /// <summary>While a silo that died is not known to be dead: nobody can tell what it has under way, and a subscription is made all the same.</summary>
+    private async Task MakeAsync(TestSilo silo, TestDeadline deadline)
+    {
+        var channel = NewChannel();
+        await using var receiver = new WebhookReceiver();
+        using var http = silo.Http();
+        var made = (await http.PostAsync("/v1/webhooks", JsonSerializer.Serialize(new { url = receiver.Inbox.Url, channels = (string[])[channel] }))).Ok().Json;
+        await http.PublishAsync(channel, "1");
+        await receiver.Inbox.DistinctAsync(1, deadline);
+        (await http.SendAsync(HttpMethod.Delete, $"/v1/webhooks/{made.GetProperty("id").GetString()}")).Ok();
+    }
 
     /// <summary>
     /// Subscriptions of all modes, each with some messages delivered just now, requests that wait for their answer, and a backlog; a silo that

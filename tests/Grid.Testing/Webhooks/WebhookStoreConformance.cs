@@ -61,7 +61,7 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
 
     internal async Task<WebhookId> CreateAsync(string id, params string[] channels)
     {
-        Assert.True(await Store.CreateAsync(Webhook(Id(id), channels), fromStart: false, most: 100));
+        Assert.True(await Store.CreateAsync(Webhook(Id(id), channels), most: 100));
         return Id(id);
     }
 
@@ -126,7 +126,7 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
         await CreateAsync("wh_prefix", "room:*", "room:1*", "other");
         await CreateAsync("wh_all", "*");
         await CreateAsync("wh_none", "room", "room:11", "room:2*");
-        Assert.True(await Store.CreateAsync(Webhook(Id("wh_other", "globex"), "*"), fromStart: false, most: 10));
+        Assert.True(await Store.CreateAsync(Webhook(Id("wh_other", "globex"), "*"), most: 10));
         AssertWoken(await AppendAsync("room:1"), "wh_all", "wh_exact", "wh_prefix");
         AssertWoken(await AppendAsync("plain"), "wh_all");
         AssertWoken(await AppendAsync("room:1", tenant: "globex"), "wh_other");
@@ -196,7 +196,8 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
         await Log.TrimAsync(new ChannelId("acme", "room:1"), 3);
         await AppendAsync("room:empty", 2);
         await Log.TrimAsync(new ChannelId("acme", "room:empty"), 2);
-        Assert.True(await Store.CreateAsync(Webhook(Id(), "room:*"), fromStart: true, most: 10));
+        Assert.True(await Store.CreateAsync(Webhook(Id(), "room:*"), most: 10));
+        await Store.MarkAllAsync(Webhook(Id(), "room:*"));
         Assert.Equal(["room:1@3", "room:2@0"], await MarksAsync(Id()));
         AssertWoken(await AppendAsync("room:1"));
         AssertWoken(await AppendAsync("room:empty"), "wh_1");
@@ -206,14 +207,14 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
     [Fact]
     public async Task Subscriptions_are_stored_listed_and_limited()
     {
-        foreach (var id in (string[])["wh_b", "wh_a", "wh_c"]) Assert.True(await Store.CreateAsync(Webhook(Id(id), "x"), false, most: 3));
-        Assert.False(await Store.CreateAsync(Webhook(Id("wh_d"), "x"), false, most: 3));
+        foreach (var id in (string[])["wh_b", "wh_a", "wh_c"]) Assert.True(await Store.CreateAsync(Webhook(Id(id), "x"), most: 3));
+        Assert.False(await Store.CreateAsync(Webhook(Id("wh_d"), "x"), most: 3));
         Assert.Null(await Store.GetAsync(Id("wh_d")));
         Assert.Null(await Store.GetAsync(Id("wh_a", "globex")));
 
         // The same call again, as after an answer that was lost; but no other one in its place.
-        Assert.True(await Store.CreateAsync(Webhook(Id("wh_b"), "x"), false, most: 3));
-        Assert.False(await Store.CreateAsync(Webhook(Id("wh_b"), "y"), false, most: 9));
+        Assert.True(await Store.CreateAsync(Webhook(Id("wh_b"), "x"), most: 3));
+        Assert.False(await Store.CreateAsync(Webhook(Id("wh_b"), "y"), most: 9));
         await ReopenAsync();
         var stored = (await Store.GetAsync(Id("wh_a")))!;
         Assert.Equal((Id("wh_a"), 1L), (stored.Id, stored.Version));
@@ -270,10 +271,11 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Every_append_that_is_answered_after_the_creation_is_marked()
+    public async Task Every_append_that_begins_after_the_creation_is_marked()
     {
         var channels = Enumerable.Range(0, 6).Select(i => $"race:{i}").ToArray();
-        var under = new Pending?[channels.Length];
+        var begun = new long[channels.Length];
+        var answered = channels.Select(_ => new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray();
         using var stop = new CancellationTokenSource();
         var appenders = channels.Select((c, i) => Task.Run(() => AppendOnAsync(c, i))).ToArray();
         for (var round = 0; round < 20; round++)
@@ -281,19 +283,21 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
             var id = Id($"wh_{round:d2}");
             if (round % 2 == 0)
             {
-                Assert.True(await Store.CreateAsync(Webhook(id, round % 4 == 0 ? ["race:*"] : channels), false, most: 100));
+                Assert.True(await Store.CreateAsync(Webhook(id, round % 4 == 0 ? ["race:*"] : channels), most: 100));
             }
             else
             {
-                Assert.True(await Store.CreateAsync(Webhook(id, "elsewhere"), false, most: 100));
+                Assert.True(await Store.CreateAsync(Webhook(id, "elsewhere"), most: 100));
                 Assert.True(await Store.UpdateAsync(Webhook(id, "race:*") with { Version = 2 }));
             }
 
-            // What has no answer yet, and all that comes after it.
-            var required = under.Select((_, i) => Volatile.Read(ref under[i])).Select(u => u is null ? 1 : u.Answered ? u.Offset + 1 : u.Offset).ToArray();
+            // The last that may have begun before, and all that comes after it.
+            var required = begun.Select((_, i) => Volatile.Read(ref begun[i]) + 1).ToArray();
             for (var i = 0; i < channels.Length; i++)
             {
-                while (Volatile.Read(ref under[i]) is not { } now || now.Offset <= required[i]) await Task.Delay(1);
+                while (await Volatile.Read(ref answered[i]).Task < required[i])
+                {
+                }
             }
 
             var marks = (await Store.GetMarksAsync(id)).ToDictionary(m => m.Channel, m => m.Position.Offset);
@@ -301,7 +305,7 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
             {
                 Assert.True(
                     marks.TryGetValue(channels[i], out var place) && place < required[i],
-                    $"round {round}: {channels[i]} is marked at {(marks.TryGetValue(channels[i], out var p) ? p : -1)}, and {required[i]} was answered later");
+                    $"round {round}: {channels[i]} is marked at {(marks.TryGetValue(channels[i], out var p) ? p : -1)}, and {required[i]} began later");
             }
         }
 
@@ -314,11 +318,32 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
             var head = (await Log.GetHeadAsync(channel)).Position;
             while (!stop.IsCancellationRequested)
             {
-                var pending = new Pending(head.Offset + 1);
-                Volatile.Write(ref under[slot], pending);
+                Volatile.Write(ref begun[slot], head.Offset + 1);
                 head = (await Log.AppendAsync(Request(channel, head))).Head;
-                pending.Answered = true;
+                var next = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+                Interlocked.Exchange(ref answered[slot], next).SetResult(head.Offset);
             }
+        }
+    }
+
+    [Fact]
+    public async Task From_the_start_misses_no_channel_that_appears_meanwhile()
+    {
+        for (var round = 0; round < 5; round++)
+        {
+            var webhook = Webhook(Id($"wh_{round}"), $"new{round}:*");
+            using var stop = new CancellationTokenSource();
+            var appending = Task.Run(async () =>
+            {
+                var made = 0;
+                while (!stop.IsCancellationRequested) await AppendAsync($"new{round}:{made++}");
+                return made;
+            });
+            Assert.True(await Store.CreateAsync(webhook, most: 100));
+            await Store.MarkAllAsync(webhook);
+            await stop.CancelAsync();
+            var made = await appending;
+            Assert.Equal(Enumerable.Range(0, made).Select(i => $"new{round}:{i}@0").Order(StringComparer.Ordinal), (await MarksAsync(webhook.Id)).Order(StringComparer.Ordinal));
         }
     }
 
@@ -345,7 +370,8 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
         await CreateAsync("wh_2", "grid:*");
         await CreateAsync("wh_3", "grid:webhooks");
         var past = Id("wh_4");
-        Assert.True(await Store.CreateAsync(Webhook(past, "*"), fromStart: true, most: 100));
+        Assert.True(await Store.CreateAsync(Webhook(past, "*"), most: 100));
+        await Store.MarkAllAsync(Webhook(past, "*"));
         Assert.Equal(["gri:1@0", "grid@0", "grie:1@0"], (await MarksAsync(past)).Order(StringComparer.Ordinal));
         AssertWoken(await AppendAsync("grid:webhooks"), "wh_2", "wh_3");
         AssertWoken(await AppendAsync("grid:others"), "wh_2");
@@ -354,18 +380,5 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
         Assert.Equal(["gri:1", "grid"], await Store.FindChannelsAsync("acme", "*", "", 2));
         Assert.Equal(["grie:1"], await Store.FindChannelsAsync("acme", "*", "grid", 2));
         Assert.Equal(["grid:others", "grid:webhooks"], await Store.FindChannelsAsync("acme", "grid:*", "", 10));
-    }
-
-    private sealed class Pending(long offset)
-    {
-        private volatile bool _answered;
-
-        public long Offset { get; } = offset;
-
-        public bool Answered
-        {
-            get => _answered;
-            set => _answered = value;
-        }
     }
 }

@@ -85,7 +85,7 @@ public sealed class LostTailTests
         var meters = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>();
         host = new GrainHost(_time, GrainId.Create("channel", "t/room:1"));
         var grain = host.Make(() => new ChannelGrain(
-            new MessageLogs(_log, _log, policies), policies, _relay, new WorkQueue(static item => item.Execute()), new ChannelMetrics(meters), _time, NullLogger<ChannelGrain>.Instance));
+            new MessageLogs(_log, _log, policies), policies, _relay, new PublishesUnderWay(), new WorkQueue(static item => item.Execute()), new ChannelMetrics(meters), _time, NullLogger<ChannelGrain>.Instance));
         Assert.True(grain.OnActivateAsync(CancellationToken.None).IsCompletedSuccessfully);
         return grain;
     }
@@ -165,6 +165,8 @@ public sealed class LostTailTests
 
         public IReadOnlyCollection<SiloAddress> LiveSilos() => [_silo];
 
+        public ValueTask<IReadOnlyCollection<SiloAddress>> GetMembersAsync() => new([_silo]);
+
         public bool IsLive(SiloAddress silo) => true;
 
         public Task<DeliverAck> DeliverAsync(DeliverBatch batch)
@@ -182,5 +184,7 @@ public sealed class LostTailTests
         public Task<bool> HoldsAsync(string tenant, string session, long generation) => throw new NotSupportedException();
 
         public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) => throw new NotSupportedException();
+
+        public Task WaitForPublishesAsync() => throw new NotSupportedException();
     }
 }

@@ -23,6 +23,7 @@ public sealed class PublishLaneTests : IDisposable
     private readonly MemoryStream _sent = new();
     private readonly WebSocket _socket = WebSocket.CreateFromStream(new MemoryStream(), new WebSocketCreationOptions { IsServer = true });
     private readonly SocketStream _stream;
+    private readonly PublishesUnderWay _underWay = new();
     private readonly Grain _grain = new();
     private readonly PublishLane _lane;
 
@@ -30,7 +31,7 @@ public sealed class PublishLaneTests : IDisposable
     {
         var options = Options.Create(new GridOptions());
         var publisher = new ChannelPublisher(
-            Grains.Of(_grain), new NamespacePolicies(options), new PublishMetrics(_recorded.Meters), _time, NullLogger<ChannelPublisher>.Instance);
+            Grains.Of(_grain), new NamespacePolicies(options), _underWay, new PublishMetrics(_recorded.Meters), _time, NullLogger<ChannelPublisher>.Instance);
         var services = new GatewayServices(
             null!, null!, publisher, null!, null!, null!, null!, null!, null!, null!, null!, null!, options, _time, NullLoggerFactory.Instance);
         _stream = new SocketStream(_sent, new OutboundBuffer(_sent, options.Value.MaxOutboundBytes, () => { }));
@@ -87,6 +88,26 @@ public sealed class PublishLaneTests : IDisposable
         Assert.True(_lane.IsIdle);
     }
 
+    [Fact]
+    public async Task A_publish_is_under_way_until_its_answer_is_in_the_socket()
+    {
+        var answer = new TaskCompletionSource();
+        _grain.Hold = answer.Task;
+        Publish(Draft("k1"), 1);
+        var over = _underWay.WaitAsync();
+
+        // Where it was sent: the answer must be there by then.
+        var answers = 0;
+        var seen = over.ContinueWith(_ => answers = Answers("\"published\""), TaskScheduler.Default);
+        Publish(Draft("k2"), 2);
+        Assert.False(over.IsCompleted);
+        answer.SetResult();
+        await seen.WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.InRange(answers, 1, 2);
+        await _underWay.WaitAsync().WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal(2, Answers("\"published\""));
+    }
+
     private void Publish(MessageDraft draft, long id)
     {
         if (_lane.Add(draft, id)) _lane.Start();
@@ -105,13 +126,14 @@ public sealed class PublishLaneTests : IDisposable
 
         public Func<Exception>? Fail { get; set; }
 
-        public Task<PublishReceipt[]> PublishAsync(PublishBatch batch)
+        public Task Hold { get; set; } = Task.CompletedTask;
+
+        public async Task<PublishReceipt[]> PublishAsync(PublishBatch batch)
         {
             Calls++;
             Asked.AddRange(batch.Drafts.Select(d => d.Key!));
-            return Fail is null
-                ? Task.FromResult(Array.ConvertAll(batch.Drafts, _ => new PublishReceipt(new Position("epoch", Asked.Count), false)))
-                : Task.FromException<PublishReceipt[]>(Fail());
+            await Hold;
+            return Fail is null ? Array.ConvertAll(batch.Drafts, _ => new PublishReceipt(new Position("epoch", Asked.Count), false)) : throw Fail();
         }
 
         public Task<ChannelPage> ReadAsync(long after, int limit) => throw new NotSupportedException();

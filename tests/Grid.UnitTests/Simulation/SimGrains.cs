@@ -32,7 +32,7 @@ internal sealed class SimActivation : IGrainContext, IGrainRuntime, IServiceProv
         {
             if (_reentrant)
             {
-                Grain = new ChannelGrain(silo.Logs, silo.Policies, silo.Relays, silo.Queue, silo.ChannelMetrics, silo.Time, new SimLogger<ChannelGrain>(silo));
+                Grain = new ChannelGrain(silo.Logs, silo.Policies, silo.Relays, silo.Publishes, silo.Queue, silo.ChannelMetrics, silo.Time, new SimLogger<ChannelGrain>(silo));
             }
             else
             {

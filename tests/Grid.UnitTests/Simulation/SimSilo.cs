@@ -46,10 +46,10 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
         Reader = new ChannelReader(Grains, Logs, Policies);
         Queue = new WorkQueue(item => Post(static i => ((IThreadPoolWorkItem)i!).Execute(), item));
         var patience = new Patience(Time);
-        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), Queue, patience, new SimLogger<RelayHub>(this));
+        Hub = new RelayHub(Grains, Reader, Policies, this, new RelayMetrics(Meters, Time), Queue, patience, Publishes, new SimLogger<RelayHub>(this));
         Relays = new SimRelays(world, this);
         Gateway = new GatewayServices(
-            Grains, Hub, new ChannelPublisher(Grains, Policies, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
+            Grains, Hub, new ChannelPublisher(Grains, Policies, Publishes, new PublishMetrics(Meters), Time, new SimLogger<ChannelPublisher>(this)),
             Credentials, new PlainTokens(), Policies, new PastGuard(Reader, Options, Time), this, Connections, new GatewayMetrics(Meters), Queue, patience, Options, Time, this);
     }
 
@@ -80,6 +80,8 @@ internal sealed class SimSilo : SimNode, ILocalSiloDetails, ILoggerFactory
     public RelayHub Hub { get; }
 
     public ISiloRelays Relays { get; }
+
+    public PublishesUnderWay Publishes { get; } = new();
 
     public GatewayServices Gateway { get; }
 
@@ -212,6 +214,8 @@ internal sealed class SimRelays(SimWorld world, SimSilo self) : ISiloRelays
 
     public IReadOnlyCollection<SiloAddress> LiveSilos() => world.BelievedAlive;
 
+    public ValueTask<IReadOnlyCollection<SiloAddress>> GetMembersAsync() => new(world.BelievedAlive);
+
     public bool IsLive(SiloAddress silo) => world.IsBelievedAlive(silo);
 
     private sealed class RemoteRelay(SimWorld world, SimSilo from, SimSilo to) : ISiloRelay
@@ -233,6 +237,8 @@ internal sealed class SimRelays(SimWorld world, SimSilo self) : ISiloRelays
 
         public Task<ConnectedSession[]> ListSessionsAsync(string tenant, string user, int limit) =>
             Call("sessions", () => to.Hub.ListSessionsAsync(tenant, user, limit));
+
+        public Task WaitForPublishesAsync() => throw new NotSupportedException();
 
         private Task<T> Call<T>(string what, Func<Task<T>> body)
         {

@@ -13,9 +13,9 @@ namespace Grid.Server.Webhooks.Store;
 /// its head (<see cref="ClearMarksAsync"/>, which compares under the same order in which appends happen). So a subscription without marks
 /// has settled all that was ever acknowledged, a busy one costs appends nothing, and no call has to arrive for a message to be found:
 /// <see cref="FindDueAsync"/> finds subscriptions with marks after a crash.</para>
-/// <para><b>Creation.</b> Once <see cref="CreateAsync"/> or <see cref="UpdateAsync"/> is done, every append that is answered later finds the
-/// new patterns. What was appended while it ran may be marked or not, and a mark that is read meanwhile may still move back: a channel
-/// that matches newly is to be read from its mark only when the call is done.</para>
+/// <para><b>Creation.</b> Once <see cref="CreateAsync"/> or <see cref="UpdateAsync"/> is done, every append that begins finds the new
+/// patterns. One that began before may leave a mark or not, and may not be answered yet: whoever tells the subscription's maker that it
+/// is made waits for those first (<see cref="Channels.IPublishBarrier"/>).</para>
 /// <para><b>Durability.</b> What is written is synced before the call ends, but for attempts and cleared marks, which only come before
 /// what is written later (a mark that a crash brings back is cleared again), and for writes of progress that nobody awaits, of which a
 /// power failure may take the last quarter of a second. Many callers' writes share one sync. After a crash every write is there whole, or not at all.</para>
@@ -25,12 +25,15 @@ internal interface IWebhookStore
 {
     /// <summary>Stores a new subscription. False: the tenant has so many already, and nothing was stored.</summary>
     /// <param name="webhook">The subscription; <see cref="StoredWebhook.Version"/> is 1.</param>
-    /// <param name="fromStart">
-    /// Whether to mark all matching channels that there are, from their beginning. Else nothing before now is marked.
-    /// </param>
     /// <param name="most">The most subscriptions that a tenant may have.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    ValueTask<bool> CreateAsync(StoredWebhook webhook, bool fromStart, int most, CancellationToken cancellationToken = default);
+    ValueTask<bool> CreateAsync(StoredWebhook webhook, int most, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Marks all matching channels that there are from the oldest message that they keep, in the place of the marks that they have; not in one
+    /// step, so that marks read meanwhile may still move back.
+    /// </summary>
+    ValueTask MarkAllAsync(StoredWebhook webhook, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Replaces a subscription, if its stored version is one less than that of <paramref name="webhook"/>. Marks on channels that no longer

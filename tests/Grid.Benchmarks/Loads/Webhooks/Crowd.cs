@@ -99,7 +99,6 @@ internal static class Crowd
                     Definition = new WebhookDocument { Definition = definition, CreatedAt = DateTimeOffset.UtcNow }.With(definition, secrets).ToBytes(),
                     Secrets = secrets.Protect(WebhookSecrets.Create(definition)),
                 },
-                fromStart: false,
                 PerTenant);
         });
 

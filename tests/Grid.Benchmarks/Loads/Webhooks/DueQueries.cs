@@ -140,7 +140,7 @@ internal static class DueQueries
             var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
             await Parallel.ForEachAsync(ids, new ParallelOptions { MaxDegreeOfParallelism = Writers }, async (id, stop) =>
             {
-                await Store.CreateAsync(Webhook(id), fromStart: false, int.MaxValue, stop);
+                await Store.CreateAsync(Webhook(id), int.MaxValue, stop);
                 await Store.WriteAsync(id, new WebhookWrite([], Snapshot(now)), now + 3_600_000, stop);
             });
         }

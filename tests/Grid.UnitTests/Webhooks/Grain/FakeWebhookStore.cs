@@ -99,22 +99,31 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
 
     public ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
-    public ValueTask<bool> CreateAsync(StoredWebhook webhook, bool fromStart, int most, CancellationToken cancellationToken = default)
+    public ValueTask<bool> CreateAsync(StoredWebhook webhook, int most, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
             if (_webhooks.Keys.Count(id => id.Tenant == webhook.Id.Tenant) >= most) return new(false);
-            var added = _webhooks[webhook.Id] = new Subscription { Stored = webhook };
+            _webhooks[webhook.Id] = new Subscription { Stored = webhook };
+            return new(true);
+        }
+    }
+
+    public ValueTask MarkAllAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
             foreach (var (key, topic) in _topics)
             {
                 var channel = ChannelId.Parse(key);
-                if (fromStart && channel.Tenant == webhook.Id.Tenant && ChannelPatterns.Match(webhook.Channels, channel.Name))
-                    added.Marks[channel.Name] = new Position(topic.Head.Epoch, topic.Head.Oldest - 1);
+                if (channel.Tenant == webhook.Id.Tenant && ChannelPatterns.Match(webhook.Channels, channel.Name))
+                    _webhooks[webhook.Id].Marks[channel.Name] = new Position(topic.Head.Epoch, topic.Head.Oldest - 1);
             }
-
-            return new(true);
         }
+
+        return default;
     }
 
     public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)

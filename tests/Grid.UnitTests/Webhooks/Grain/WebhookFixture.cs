@@ -21,7 +21,7 @@ using Microsoft.Extensions.Time.Testing;
 namespace Grid.UnitTests.Webhooks.Grain;
 
 /// <summary>A store, a sender, and grains on them. Grains have a clock that the test moves; requests have the real one.</summary>
-internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
+internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyncDisposable
 {
     private readonly List<(GrainHost Host, WebhookGrain Grain)> _active = [];
     private readonly Lock _publishing = new();
@@ -61,6 +61,9 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
     /// <summary>Events about webhooks that were published, by name.</summary>
     public List<string> Events { get; } = [];
 
+    /// <summary>What is waited for before a subscription's making, or the change of its channels, is answered.</summary>
+    public Func<Task> Barrier { get; set; } = () => Task.CompletedTask;
+
     /// <summary>Whether what is secret can be decrypted.</summary>
     public bool KeysAreAway
     {
@@ -74,7 +77,7 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
         var host = new GrainHost(Time, GrainId.Create("webhook", (id ?? Id).ToString()));
         var policies = new NamespacePolicies(Microsoft.Extensions.Options.Options.Create(new GridOptions()));
         var grain = host.Make(() => new WebhookGrain(
-            Store, new MessageLogs(Store, Store, policies), Sender, this, new SecretVault(_keys), new WebhookFormats(), _metrics,
+            Store, new MessageLogs(Store, Store, policies), Sender, this, this, new SecretVault(_keys), new WebhookFormats(), _metrics,
             Microsoft.Extensions.Options.Options.Create(Options), Time, NullLogger<WebhookGrain>.Instance));
         await host.CallAsync(() => grain.OnActivateAsync(CancellationToken.None));
         _active.Add((host, grain));
@@ -149,6 +152,8 @@ internal sealed class WebhookFixture : IChannelPublisher, IAsyncDisposable
 
         return receipts;
     }
+
+    Task IPublishBarrier.PassAsync() => Barrier();
 
     public async ValueTask DisposeAsync()
     {

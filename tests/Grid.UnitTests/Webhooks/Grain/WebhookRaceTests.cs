@@ -11,6 +11,53 @@ public sealed class WebhookRaceTests
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
 
     [Fact]
+    public async Task A_subscription_is_made_when_all_publishes_that_may_not_know_it_are_answered()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.PublishAsync("orders");
+        await grid.ActivateAsync();
+        var hold = new Gate();
+        grid.Barrier = hold.PassAsync;
+        var creating = grid.CallAsync(g => g.CreateAsync(endpoint.Inbox.Definition(), false));
+        await hold.Reached;
+
+        // The store knows it by then, and what is published is its.
+        Assert.NotNull(await grid.Store.GetAsync(grid.Id));
+        await grid.PublishAsync("orders", wake: false);
+        Assert.False(creating.IsCompleted);
+        hold.Open();
+        Assert.NotNull(await creating);
+        await grid.WakeAsync();
+        Assert.Equal(2, (await grid.NextAsync(endpoint)).Offset);
+
+        // A change that adds channels waits too, and one that does not has nothing to wait for.
+        hold = new Gate();
+        grid.Barrier = hold.PassAsync;
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Description = "x" })));
+        var changing = grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] }));
+        await hold.Reached;
+        Assert.False(changing.IsCompleted);
+        hold.Open();
+        Assert.NotNull(await changing);
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task A_subscription_whose_making_is_not_answered_is_none()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.ActivateAsync();
+        grid.Barrier = () => throw new Grid.Server.Log.LogUnavailableException("A silo does not answer.");
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.CreateAsync(endpoint.Inbox.Definition(), true)));
+        Assert.Null(await grid.Store.GetAsync(grid.Id));
+        Assert.Null(await grid.CallAsync(g => g.GetAsync()));
+        grid.Barrier = () => Task.CompletedTask;
+        Assert.NotNull(await grid.CreateAsync(endpoint.Inbox.Definition()));
+    }
+
+    [Fact]
     public async Task What_is_published_while_its_channel_joins_is_delivered()
     {
         await using var endpoint = new WebhookReceiver();

@@ -74,7 +74,7 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_failed_write_leaves_memory_as_the_disk_is()
     {
-        Assert.True(await _store.CreateAsync(Stored("room:*"), false, 10));
+        Assert.True(await _store.CreateAsync(Stored("room:*"), 10));
         var head = (await AppendAsync(Channel)).Head;
         Assert.Equal((bool[])[true], await _store.ClearMarksAsync(Webhook, [new("room:1", head)]));
 
@@ -104,10 +104,10 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_failed_creation_update_or_deletion_leaves_memory_as_the_disk_is()
     {
-        await FailAsync(async () => await _store.CreateAsync(Stored("room:*"), false, 1), stored: false);
+        await FailAsync(async () => await _store.CreateAsync(Stored("room:*"), 1), stored: false);
         Assert.Null((await AppendAsync(Channel)).Woken);
-        await FailAsync(async () => await _store.CreateAsync(Stored("room:*"), false, 1), stored: true);
-        Assert.True(await _store.CreateAsync(Stored("room:*"), false, 1));
+        await FailAsync(async () => await _store.CreateAsync(Stored("room:*"), 1), stored: true);
+        Assert.True(await _store.CreateAsync(Stored("room:*"), 1));
         Assert.Equal(["wh_1"], (await AppendAsync(Channel)).Woken!);
 
         await FailAsync(async () => await _store.UpdateAsync(Stored("chat") with { Version = 2 }), stored: false);
@@ -124,7 +124,7 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task A_failed_write_of_progress_changes_neither_generation_nor_wake_up()
     {
-        Assert.True(await _store.CreateAsync(Stored("x"), false, 1));
+        Assert.True(await _store.CreateAsync(Stored("x"), 1));
         Assert.True(await WriteAsync(1, 50));
         await FailAsync(() => WriteAsync(2, null), stored: false);
         Assert.Equal([Webhook], await DueAsync());
@@ -137,7 +137,7 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task Jobs_that_share_a_write_see_each_other()
     {
-        Assert.True(await _store.CreateAsync(Stored("room:*"), false, 10));
+        Assert.True(await _store.CreateAsync(Stored("room:*"), 10));
         var head = (await AppendAsync(Channel)).Head;
         using var hold = new ManualResetEventSlim();
         var entered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -162,7 +162,7 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
         var marked = AppendAsync(new("acme", "room:2"), new Position(head.Epoch, 2));
         var gone = _store.DeleteAsync(Webhook).AsTask();
         var late = AppendAsync(new("acme", "room:4"), new Position(head.Epoch, 0));
-        var anew = _store.CreateAsync(Stored("room:*"), false, 1).AsTask();
+        var anew = _store.CreateAsync(Stored("room:*"), 1).AsTask();
         var found = AppendAsync(new("acme", "room:2"), new Position(head.Epoch, 3));
         hold.Set();
         await writing;
@@ -197,7 +197,8 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
         await DisposeAsync();
         await InitializeAsync();
         using (var lease = _log.Store.Lease()) Assert.Equal([2], lease.Database.Db.Get("format"u8, lease.Database.Meta.Handle));
-        Assert.True(await _store.CreateAsync(Stored("*"), true, 1));
+        Assert.True(await _store.CreateAsync(Stored("*"), 1));
+        await _store.MarkAllAsync(Stored("*"));
         Assert.Equal([new WebhookMark("room:1", head with { Offset = 0 })], await _store.GetMarksAsync(Webhook));
     }
 
@@ -250,7 +251,7 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
                     var known = webhooks.TryGetValue(id, out var current);
                     webhooks[id] = (known ? current.Version + 1 : 1, next);
                     var stored = Stored(next) with { Id = webhook, Version = webhooks[id].Version };
-                    var change = known ? _store.UpdateAsync(stored).AsTask() : _store.CreateAsync(stored, false, 9).AsTask();
+                    var change = known ? _store.UpdateAsync(stored).AsTask() : _store.CreateAsync(stored, 9).AsTask();
                     checks.Add(async () => Assert.True(await change));
                     break;
                 default:

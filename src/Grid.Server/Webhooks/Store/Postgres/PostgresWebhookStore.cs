@@ -10,9 +10,9 @@ namespace Grid.Server.Webhooks.Store.Postgres;
 /// (<c>Schema/0006_webhooks.sql</c>).
 /// </summary>
 /// <remarks>
-/// Nothing keeps appends from going on while a subscription is made. 1. The definition is committed: an append that begins now finds it.
-/// 2. Those that had begun are waited for. 3. What any append since the beginning wrote to a matching channel is marked, for it may not
-/// have known of the subscription, and may not have been answered yet.
+/// Nothing keeps appends from going on while a subscription is made: one that begins when its definition is committed finds it, one that
+/// began before may not. The snapshots that <c>create_webhook</c> and <c>update_webhook</c> answer with, and <c>mark_moved</c>, are what
+/// programs that come before <see cref="Channels.IPublishBarrier"/> look for such appends with.
 /// </remarks>
 internal sealed partial class PostgresWebhookStore : IWebhookStore
 {
@@ -36,42 +36,41 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
         _attempts = new(database, MaxAttempts, keyOf: null, a => AttemptWrite.WriteAsync(database.Source, a));
     }
 
-    /// <summary>
-    /// For how long at least the making of a subscription, or the change of its channels, goes on: an append that was committed before it
-    /// began is not marked, and has that long to be answered to its publisher. One that is answered later still, though it was stored
-    /// before, counts as older than the subscription. Default: 250 ms, many times what lies between a commit and its answer.
-    /// </summary>
-    public TimeSpan AnswerTime { get; init; } = TimeSpan.FromMilliseconds(250);
-
     /// <summary>Transactions that wrote progress so far.</summary>
     public long Writes => _writes.Transactions;
 
     /// <inheritdoc/>
-    public async ValueTask<bool> CreateAsync(
-        StoredWebhook webhook, bool fromStart, int most, CancellationToken cancellationToken = default)
-    {
-        var seen = await CallAsync(
+    public async ValueTask<bool> CreateAsync(StoredWebhook webhook, int most, CancellationToken cancellationToken = default) =>
+        await CallAsync(
             "select create_webhook($1, $2, $3, $4, $5, $6, $7, $8)",
             cancellationToken,
             P(webhook.Id.Tenant), P(webhook.Id.Id), P(webhook.Id.Shard), P(webhook.Version), P(webhook.Channels.ToArray()),
-            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray()), P(most));
-        if (seen is not string since) return false;
-        await CatchUpAsync(webhook, since, fromStart, cancellationToken);
-        return true;
+            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray()), P(most)) is string;
+
+    /// <inheritdoc/>
+    public async ValueTask MarkAllAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    {
+        // Those that may not have known of the subscription: they write to channels that are not here yet.
+        await CallAsync("select wait_for_appends()", cancellationToken);
+        var (tenant, id) = webhook.Id;
+        foreach (var (first, to) in webhook.Channels.SelectMany(p => Names(tenant, p)))
+        {
+            var from = first;
+            while (await CallAsync(
+                "select mark_all($1, $2, $3, $4, $5)", cancellationToken, P(tenant), P(id), P(from), P(to), P(Page)) is string last)
+            {
+                from = last + '\u0001';
+            }
+        }
     }
 
     /// <inheritdoc/>
-    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
-    {
-        var seen = await CallAsync(
+    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default) =>
+        await CallAsync(
             "select update_webhook($1, $2, $3, $4, $5, $6)",
             cancellationToken,
             P(webhook.Id.Tenant), P(webhook.Id.Id), P(webhook.Version), P(webhook.Channels.ToArray()),
-            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray()));
-        if (seen is not string since) return false;
-        if (since.Length > 0) await CatchUpAsync(webhook, since, fromStart: false, cancellationToken);
-        return true;
-    }
+            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray())) is string;
 
     /// <inheritdoc/>
     public async ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default)
@@ -158,27 +157,6 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
                 """,
                 cancellationToken, P(before.ToUnixTimeMilliseconds()), P(Page)) is long and >= Page)
             {
-            }
-        }
-    }
-
-    /// <summary>Marks what appends may have left unmarked since a moment, or everything.</summary>
-    private async Task CatchUpAsync(StoredWebhook webhook, string since, bool fromStart, CancellationToken cancellationToken)
-    {
-        await Task.Delay(AnswerTime, cancellationToken);
-        await CallAsync("select wait_for_appends()", cancellationToken);
-        var (tenant, id) = webhook.Id;
-        foreach (var (first, to) in webhook.Channels.SelectMany(p => Names(tenant, p)))
-        {
-            var from = first;
-            while (true)
-            {
-                var last = fromStart
-                    ? await CallAsync("select mark_all($1, $2, $3, $4, $5)", cancellationToken, P(tenant), P(id), P(from), P(to), P(Page))
-                    : await CallAsync(
-                        "select mark_moved($1, $2, $3, $4, $5, $6)", cancellationToken, P(tenant), P(id), P(since), P(from), P(to), P(Page));
-                if (last is not string name) break;
-                from = name + '\u0001';
             }
         }
     }

@@ -19,13 +19,12 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     private readonly RocksDbStore _store = log.Store;
 
     /// <inheritdoc/>
-    public async ValueTask<bool> CreateAsync(
-        StoredWebhook webhook, bool fromStart, int most, CancellationToken cancellationToken = default)
-    {
-        if (!await _store.Writer.RunAsync(new CreateWebhookJob(log, webhook, most), cancellationToken)) return false;
-        if (!fromStart) return true;
+    public async ValueTask<bool> CreateAsync(StoredWebhook webhook, int most, CancellationToken cancellationToken = default) =>
+        await _store.Writer.RunAsync(new CreateWebhookJob(log, webhook, most), cancellationToken);
 
-        // From here on appends leave marks. What was there before gets them now: what a crash interrupts was not answered.
+    /// <inheritdoc/>
+    public async ValueTask MarkAllAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    {
         foreach (var pattern in webhook.Channels)
         {
             var after = "";
@@ -35,8 +34,6 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
                 after = channels[^1];
             }
         }
-
-        return true;
     }
 
     /// <inheritdoc/>

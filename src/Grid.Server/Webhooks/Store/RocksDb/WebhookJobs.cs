@@ -37,20 +37,6 @@ internal abstract class WebhookJob<T>(RocksDbMessageLog log, WebhookId webhook) 
     protected static void Put(WriteGroup group, byte[] key, ReadOnlySpan<byte> value) =>
         group.Rows.Put(group.Database.Webhooks.Number, key, value);
 
-    /// <summary>
-    /// Marks, for a subscription whose patterns are new, what was appended but not answered yet: whoever is answered later than the
-    /// subscription's maker finds it.
-    /// </summary>
-    protected void MarkUnanswered(WriteGroup group, KnownWebhook known)
-    {
-        foreach (var state in Log.Unanswered().ToArray())
-        {
-            if (state.Channel.Tenant != Webhook.Tenant || Log.Marks.Hooks(group, state) is not { } hooks) continue;
-            if (hooks.IndexOf(known) is >= 0 and var index && !hooks.IsMarked(index))
-                RocksDbMarks.Put(group, state, hooks, index, new Position(state.Record.Epoch, Math.Max(state.Answered, state.Record.Oldest - 1)));
-        }
-    }
-
     /// <summary>Removes a row.</summary>
     protected static void Delete(WriteGroup group, byte[] key) => group.Rows.Delete(group.Database.Webhooks.Number, key);
 }
@@ -65,9 +51,7 @@ internal sealed class CreateWebhookJob(RocksDbMessageLog log, StoredWebhook webh
         if (known is not null) return record.AsSpan().SequenceEqual(Read(group, key));
         if (Log.Marks.Count(Webhook.Tenant) >= most) return false;
         Put(group, key, record);
-        known = new KnownWebhook(Webhook, webhook.Channels);
-        Log.Marks.Add(known);
-        MarkUnanswered(group, known);
+        Log.Marks.Add(new KnownWebhook(Webhook, webhook.Channels));
         return true;
     }
 }
@@ -86,7 +70,6 @@ internal sealed class UpdateWebhookJob(RocksDbMessageLog log, StoredWebhook webh
         Put(group, key, record);
         if (known.Channels.SequenceEqual(webhook.Channels, StringComparer.Ordinal)) return true;
         Log.Marks.Change(known, webhook.Channels);
-        MarkUnanswered(group, known);
         return true;
     }
 }
