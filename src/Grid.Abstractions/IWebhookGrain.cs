@@ -106,9 +106,13 @@ public interface IWebhookGrain : IGrainWithStringKey
     [Alias("Ack")]
     Task<int?> AckAsync(string[] acknowledged, string[] returned);
 
-    /// <summary>Something was published for it. May be lost: a sweep finds what was.</summary>
+    /// <summary>It has something to do: its time has come, or something was published for it.</summary>
     [Alias("Wake"), OneWay]
     Task WakeAsync();
+
+    /// <summary>Something was published for it to a channel on which it had no mark. May be lost: a sweep finds what was.</summary>
+    [Alias("WakeFor"), OneWay]
+    Task WakeForAsync(string channel);
 }
 
 /// <summary>What a person sets of a subscription.</summary>

@@ -229,7 +229,7 @@ internal sealed partial class ChannelGrain(
                 {
                     // Before they are woken: they listen from the moment when they know of their mark.
                     logs.Notices.Here(_channel);
-                    WebhookWaker.Wake(GrainFactory, _channel.Tenant, woken);
+                    WebhookWaker.Wake(GrainFactory, _channel, woken);
                 }
 
                 logs.Notices.Appended(_channel, result.Head);

@@ -88,10 +88,11 @@ internal sealed partial class WebhookGrain
         string[] unknown = [.. places.Select(static p => p.Key).Where(c => machine.LastSettled(c) is null)];
         var heads = await logs.Durable.GetHeadsAsync([.. unknown.Select(ChannelOf)]);
         var ends = unknown.Zip(heads).ToDictionary(static e => e.First, static e => e.Second.Position, StringComparer.Ordinal);
+        foreach (var mark in await FindMarksAsync(unknown)) ends[mark.Channel] = mark.Position;
         var ranges = new List<ReplayRange>();
         foreach (var (channel, after) in places)
         {
-            // Up to what was settled: what comes after is delivered anyway. Nothing was of a channel that is not known.
+            // Up to what was settled: what comes after is delivered anyway. Of a channel that is not known, that is up to its mark, or all.
             var end = machine.LastSettled(channel) ?? ends.GetValueOrDefault(channel);
             if (end.Epoch == after.Epoch && end.Offset > after.Offset) ranges.Add(new ReplayRange(channel, after, end.Offset));
         }
@@ -139,7 +140,7 @@ internal sealed partial class WebhookGrain
     private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)
     {
         // A channel that was published to just now for the first time counts, and so does what is known to be lost and not yet written.
-        await ReadMarksAsync();
+        await ReadMarksAsync(MaxHeadsAsked);
         await AskHeadsAsync(machine);
         await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
         var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);

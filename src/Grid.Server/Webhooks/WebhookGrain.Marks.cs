@@ -8,12 +8,15 @@ using Microsoft.Extensions.Logging;
 
 namespace Grid.Server.Webhooks;
 
-// Marks, and when the activation goes.
+// Marks: which channels have to be looked at.
 internal sealed partial class WebhookGrain
 {
     private const long MinLookMs = 10;
     private const long MaxLookMs = 320;
     private const int MaxLooks = 64;
+    private const int MarkPage = 256;
+    private const int MaxFound = 1_000;
+    private const long PassRetryMs = 1_000;
 
     /// <summary>Channels that have a mark in the store, as far as is known.</summary>
     private MarkedChannels _marked = null!;
@@ -29,15 +32,16 @@ internal sealed partial class WebhookGrain
     /// <summary>What was heard of appends; guards itself, since it is noted on others' threads.</summary>
     private readonly Dictionary<string, Position> _heard = new(StringComparer.Ordinal);
 
-    private Task? _readingMarks;
-    private bool _marksAgain;
-    private int _clearing;
-    private long? _storedWake;
-    private bool _wakeIsKnown;
+    /// <summary>The name from which the pass over the marks goes on; null: no pass is under way.</summary>
+    private string? _passFrom;
+    private bool _passAgain;
+    private bool _readingPage;
+    private long _passAfter;
 
-    /// <summary>Woken without anything known to do: the stored time may be one that has passed.</summary>
-    private bool _wakeIsSuspect;
-    private long _idleSince;
+    /// <summary>Channels that were told of and whose marks are looked up next.</summary>
+    private HashSet<string> _told = new(StringComparer.Ordinal);
+    private Task? _finding;
+    private int _clearing;
 
     /// <inheritdoc/>
     void IAppendListener.OnAppended(ChannelId channel, Position head)
@@ -82,28 +86,121 @@ internal sealed partial class WebhookGrain
         }
     }
 
-    /// <summary>Reads the marks; whoever asks while they are read waits for the next time.</summary>
-    private async Task ReadMarksAsync()
+    /// <summary>
+    /// Has all marks looked at: a page whenever the machine can do something with more channels, since a prefix can match millions and
+    /// what is known of each is in memory. What comes behind the place of a pass under way is found by the next.
+    /// </summary>
+    private void LookForMarks()
     {
-        _marksAgain = true;
-        while (_marksAgain)
+        if (_passFrom is null) _passFrom = string.Empty;
+        else _passAgain = true;
+    }
+
+    /// <summary>The next page of the pass, if there is to be one now.</summary>
+    private async Task ReadOnAsync(WebhookMachine machine)
+    {
+        if (_passFrom is not { } from || _readingPage || IsPull || NowMs < _passAfter || !machine.WantsChannels) return;
+        _readingPage = true;
+        try
         {
-            if (_readingMarks is { IsCompleted: false })
+            var next = await ReadPageAsync(from);
+            _passFrom = next ?? (_passAgain ? string.Empty : null);
+            if (next is null) _passAgain = false;
+        }
+        catch (Exception e)
+        {
+            _passAfter = NowMs + PassRetryMs;
+            var level = Outage.LevelOf(e);
+            LogNotLooked(level, _id, e);
+        }
+
+        _readingPage = false;
+        OnStep();
+    }
+
+    /// <summary>Reads marks page by page, whatever the machine wants, until there are no more or so many channels are known.</summary>
+    private async Task ReadMarksAsync(int most)
+    {
+        var from = string.Empty;
+        while (from is not null && !_stopped && _machine!.Channels.Count < most) from = await ReadPageAsync(from);
+    }
+
+    /// <summary>Reads a page of marks.</summary>
+    /// <returns>Where the next one begins; null: it was the last.</returns>
+    private async Task<string?> ReadPageAsync(string from)
+    {
+        var marks = await store.GetMarksAsync(_id, from, MarkPage);
+        if (_stopped) return null;
+        NoteMarks(marks);
+        if (_foreign.Count > 0) _ = ClearForeignAsync();
+        return marks.Count < MarkPage ? null : marks[^1].Channel + '\0';
+    }
+
+    /// <summary>Takes note of the mark of a channel that something was published to just now; many that come together are looked up together.</summary>
+    private async Task FindMarkAsync(string channel)
+    {
+        var machine = _machine!;
+        if (!IsPull && !machine.Knows(channel) && !machine.WantsChannels)
+        {
+            LookForMarks();
+            return;
+        }
+
+        _told.Add(channel);
+        while (_told.Count > 0)
+        {
+            if (_finding is { IsCompleted: false })
             {
-                await _readingMarks;
+                await _finding;
                 continue;
             }
 
-            _marksAgain = false;
-            await (_readingMarks = ReadAsync());
+            var told = _told;
+            _told = new HashSet<string>(StringComparer.Ordinal);
+            await (_finding = FindAsync(told));
         }
 
-        async Task ReadAsync()
+        async Task FindAsync(HashSet<string> told)
         {
-            var marks = await store.GetMarksAsync(_id);
-            if (_stopped) return;
-            NoteMarks(marks);
-            if (_foreign.Count > 0) _ = ClearForeignAsync();
+            try
+            {
+                var marks = await FindMarksAsync([.. told]);
+                if (_stopped) return;
+                NoteMarks(marks);
+                if (_foreign.Count > 0) _ = ClearForeignAsync();
+            }
+            catch
+            {
+                LookForMarks();
+                throw;
+            }
+        }
+    }
+
+    private async Task<List<WebhookMark>> FindMarksAsync(string[] channels)
+    {
+        var found = new List<WebhookMark>();
+        foreach (var some in channels.Chunk(MaxFound)) found.AddRange(await store.FindMarksAsync(_id, some));
+        return found;
+    }
+
+    /// <summary>
+    /// Passes over all that waits on channels that have a mark and are not known: the marks go, and the next append's says where its channel
+    /// goes on.
+    /// </summary>
+    private async Task PassOverUnknownAsync(WebhookMachine machine)
+    {
+        for (string? from = string.Empty; from is not null;)
+        {
+            var marks = await store.GetMarksAsync(_id, from, MarkPage);
+            from = marks.Count < MarkPage ? null : marks[^1].Channel + '\0';
+            string[] unknown = [.. marks.Select(static m => m.Channel).Where(c => Matches(c) && !machine.Knows(c))];
+            var heads = await logs.Durable.GetHeadsAsync([.. unknown.Select(ChannelOf)]);
+            WebhookMark[] ends = [.. unknown.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))];
+            var cleared = await store.ClearMarksAsync(_id, ends);
+
+            // Appended to just now: that is not passed over.
+            NoteMarks([.. ends.Where((_, i) => !cleared[i])]);
         }
     }
 
@@ -169,15 +266,7 @@ internal sealed partial class WebhookGrain
         try
         {
             using var change = await ChangeAsync();
-            if (_stopped || _isUnsure) return;
-            string[] channels = [.. _foreign];
-            var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
-            var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
-            for (var i = 0; i < channels.Length; i++)
-            {
-                // Appended to just now; the next wake finds it.
-                if (cleared[i]) _foreign.Remove(channels[i]);
-            }
+            if (!_stopped && !_isUnsure) await ClearMarksOfForeignAsync();
         }
         catch (Exception e)
         {
@@ -187,6 +276,31 @@ internal sealed partial class WebhookGrain
         finally
         {
             _clearsForeign = false;
+        }
+    }
+
+    /// <summary>The same for all of them, also those that were not met yet: before channels join, which must not find an old mark of theirs.</summary>
+    private async Task ClearAllForeignAsync()
+    {
+        for (string? from = string.Empty; from is not null;)
+        {
+            var marks = await store.GetMarksAsync(_id, from, MarkPage);
+            from = marks.Count < MarkPage ? null : marks[^1].Channel + '\0';
+            _foreign.UnionWith(marks.Select(static m => m.Channel).Where(c => !Matches(c)));
+            await ClearMarksOfForeignAsync();
+        }
+    }
+
+    private async Task ClearMarksOfForeignAsync()
+    {
+        if (_foreign.Count == 0) return;
+        string[] channels = [.. _foreign];
+        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+        var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
+        for (var i = 0; i < channels.Length; i++)
+        {
+            // Appended to just now; the next time finds it.
+            if (cleared[i]) _foreign.Remove(channels[i]);
         }
     }
 
@@ -243,58 +357,8 @@ internal sealed partial class WebhookGrain
         }
     }
 
-    /// <summary>Nothing can be done now: sets the timer, or lets the activation go.</summary>
-    private void Rest(WebhookMachine machine, long now)
-    {
-        var due = Math.Min(machine.NextDue(now) ?? long.MaxValue, FirstLeaseEnd);
-        if (IsBusy(machine) || due <= now + SoonMs)
-        {
-            _idleSince = 0;
-        }
-        else if (!WakeIsStored(machine, now))
-        {
-            machine.Touch(now);
-            due = Math.Min(due, machine.NextDue(now) ?? long.MaxValue);
-        }
-        else
-        {
-            if (_idleSince == 0)
-            {
-                // Marks that no write came after: of a crash before they were cleared.
-                _idleSince = now;
-                if (!IsPull && ClearableMarks(machine, leaving: false) is { } late) _ = ClearAsync(machine, late);
-            }
-
-            var leave = _idleSince + (MaySleep(machine, now) ? 0 : (long)options.Value.IdleAfter.TotalMilliseconds);
-            if (now >= leave)
-            {
-                if (!IsPull && ClearableMarks(machine, leaving: true) is { } settled && _idleSince < now) _ = ClearAsync(machine, settled);
-                else if (!machine.HasUnwritten) Leave();
-            }
-
-            due = Math.Min(due, Math.Max(leave, now + 1_000));
-        }
-
-        // A look alone does not keep the activation.
-        if (_looks.TryPeek(out _, out var look)) due = Math.Min(due, look);
-        var wait = due == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Clamp(due - now, 1, 3_600_000));
-        _timer?.Change(wait, Timeout.InfiniteTimeSpan);
-    }
-
-    private bool IsBusy(WebhookMachine machine) => machine.InFlight > 0 || _reads > 0 || _loading || _polls > 0 || _clearing > 0
-        || IsWriting || machine.HasUnwritten || _readingMarks is { IsCompleted: false };
-
-    /// <summary>Whether it can go at once: nothing can be sent before the stored time of its wake-up, whatever is published.</summary>
-    private static bool MaySleep(WebhookMachine machine, long now) =>
-        machine.Status != WebhookStatus.Active || machine.IsOpen || machine.AskedUntil > now + SoonMs;
-
-    /// <summary>Whether the store knows when to wake it.</summary>
-    private bool WakeIsStored(WebhookMachine machine, long now)
-    {
-        if (!_wakeIsKnown) return !_wakeIsSuspect;
-        var wake = IsPull ? null : machine.NextWake(now);
-        return wake == _storedWake || (wake <= now && _storedWake <= now);
-    }
+    [LoggerMessage("Marks of webhook {Webhook} could not be read; trying again")]
+    private partial void LogNotLooked(LogLevel level, WebhookId webhook, Exception exception);
 
     [LoggerMessage("Marks of webhook {Webhook} could not be cleared; they stay until the next time")]
     private partial void LogNotCleared(LogLevel level, WebhookId webhook, Exception exception);

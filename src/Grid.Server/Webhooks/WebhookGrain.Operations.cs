@@ -14,6 +14,9 @@ namespace Grid.Server.Webhooks;
 // What people do to the subscription. What is answered is stored.
 internal sealed partial class WebhookGrain
 {
+    /// <summary><see cref="WebhookStart.Named"/> for the heads.</summary>
+    private const string Now = "now";
+
     private Task _lastChange = Task.CompletedTask;
 
     /// <summary>Whether the definition that is stored may be another one.</summary>
@@ -91,12 +94,19 @@ internal sealed partial class WebhookGrain
 
         // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
         var merged = CustomHeaders.Merge(_headers!, definition.Headers).Where(static h => h.Value != CustomHeaders.Redacted);
-        var known = machine.Channels.Concat(_former).Concat(_marked).Concat(_foreign).Distinct().ToList();
-        string[] joining = [.. known.Where(c => !Matches(c) && ChannelPatterns.Match(definition.Channels, c))];
+        var joins = definition.Channels.Except(_stored.Channels).Any();
+        if (joins)
+        {
+            // Nothing is left of channels from when they were subscribed to before, but what is published to at this moment.
+            await ClearAllForeignAsync();
+            if (machine.HasUnwritten) await FlushAsync(machine);
+        }
+
+        string[] joining = [.. _foreign.Where(c => ChannelPatterns.Match(definition.Channels, c))];
 
         // Read before the store knows the new patterns: what is answered after that is past these.
         var heads = joining.Length > 0 ? await logs.Durable.GetHeadsAsync([.. joining.Select(ChannelOf)]) : [];
-        var (url, wasPull, joins) = (_document.Definition.Url, IsPull, definition.Channels.Except(_stored.Channels).Any());
+        var (url, wasPull) = (_document.Definition.Url, IsPull);
         var next = _stored with
         {
             Channels = definition.Channels,
@@ -109,14 +119,12 @@ internal sealed partial class WebhookGrain
         // Those, too, that were met while it was stored.
         foreach (var channel in machine.Channels.Concat(_marked).Where(c => !Matches(c)).Distinct().ToList())
         {
-            machine.Remove(channel);
-            _former.Add(channel);
+            machine.Remove(channel, NowMs);
             if (_marked.Remove(channel)) _foreign.Add(channel);
         }
 
         for (var i = 0; i < joining.Length; i++)
         {
-            _former.Remove(joining[i]);
             if (_foreign.Remove(joining[i])) _marked.Add(joining[i]);
             machine.Seek(joining[i], heads[i].Position, NowMs);
         }
@@ -130,7 +138,9 @@ internal sealed partial class WebhookGrain
         if (joins) await barrier.PassAsync();
 
         // What was published to a channel that joins, while the store knew so and this did not.
-        if (_foreign.RemoveWhere(Matches) > 0) await ReadMarksAsync();
+        string[] met = [.. _foreign.Where(Matches)];
+        _foreign.ExceptWith(met);
+        NoteMarks(await FindMarksAsync(met));
         var described = await DescribeAsync(machine);
 
         // Windows differ; the next activation makes a machine of the other kind.
@@ -181,6 +191,7 @@ internal sealed partial class WebhookGrain
     {
         using var change = await ChangeAsync();
         if (!await ExistsAsync() || _machine is not { Status: WebhookStatus.Disabled } machine) return false;
+        if (from.Named == Now) await PassOverUnknownAsync(machine);
         var places = await PlacesOfAsync(from);
         if (!machine.Enable(places, NowMs)) return false;
         await FlushAsync(machine);
@@ -192,6 +203,7 @@ internal sealed partial class WebhookGrain
         using var change = await ChangeAsync();
         if (!await ExistsAsync()) return false;
         var machine = _machine!;
+        if (to.Named == Now) await PassOverUnknownAsync(machine);
         foreach (var (channel, position) in await PlacesOfAsync(to)) machine.Seek(channel, position, NowMs);
         await FlushAsync(machine);
         return true;
@@ -202,7 +214,8 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
         var machine = _machine!;
 
-        // It may not have been read yet.
+        // It may not have been read yet, or be of a channel that is not known yet.
+        if (!machine.Knows(message.Channel)) NoteMarks(await FindMarksAsync([message.Channel]));
         machine.Notice(message.Channel, (await logs.Durable.GetHeadAsync(ChannelOf(message.Channel))).Position);
         machine.Skip(message, NowMs);
         await FlushAsync(machine);
@@ -246,10 +259,7 @@ internal sealed partial class WebhookGrain
             return places;
         }
 
-        if (start.Named != "now") return [];
-
-        // What has a mark and is not known yet began after the last look.
-        await ReadMarksAsync();
+        if (start.Named != Now) return [];
         string[] channels = [.. _machine!.Channels];
         var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
         return [.. channels.Zip(heads, static (c, h) => KeyValuePair.Create(c, h.Position))];

@@ -53,7 +53,7 @@ internal sealed partial class WebhookGrain
         try
         {
             // A wake-up may have been lost.
-            await ReadMarksAsync();
+            await ReadMarksAsync(int.MaxValue);
             while (true)
             {
                 Run();

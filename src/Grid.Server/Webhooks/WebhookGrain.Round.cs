@@ -17,6 +17,9 @@ internal sealed partial class WebhookGrain
     private readonly HashSet<WebhookEffect> _untold = new(ReferenceEqualityComparer.Instance);
     private Task<bool?> _write = Task.FromResult<bool?>(true);
     private int _reads;
+
+    /// <summary>How much of <see cref="ReadAheadBudget"/> is taken for it.</summary>
+    private int _budgeted;
     private bool _loading;
     private bool _running;
     private bool _again;
@@ -67,11 +70,14 @@ internal sealed partial class WebhookGrain
         LookAgain(machine, now);
         if (!IsPull || _polls > 0)
         {
+            machine.IsFrugal = budget.IsSpent;
             foreach (var read in machine.NextReads(now)) _ = ReadAsync(machine, read);
             if (machine.NextParkedLoad(now) is > 0 and var limit) _ = LoadParkedAsync(machine, limit, now);
         }
 
+        _ = ReadOnAsync(machine);
         while (_target is { } target && machine.NextDelivery(now) is { } attempt) _ = SendAsync(machine, target, attempt);
+        budget.Note(ref _budgeted, machine.QueuedBytes);
         if (!IsWriting && machine.BeginWrite(now) is { } write) _write = WriteAsync(machine, write);
     }
 

@@ -41,13 +41,11 @@ internal sealed partial class WebhookGrain(
     SecretVault vault,
     WebhookFormats formats,
     WebhookMetrics metrics,
+    ReadAheadBudget budget,
     IOptions<WebhookOptions> options,
     TimeProvider time,
     ILogger<WebhookGrain> logger) : Grain, IWebhookGrain, IAppendListener
 {
-    /// <summary>What is due later than this does not keep the activation: the sweep wakes it.</summary>
-    private const long SoonMs = 60_000;
-
     /// <summary>How long an activation that goes waits for requests on their way, so that they need not be made again.</summary>
     private static readonly TimeSpan LastWait = TimeSpan.FromSeconds(5);
 
@@ -73,9 +71,6 @@ internal sealed partial class WebhookGrain(
     private IReadOnlyDictionary<string, string>? _headers;
 
     private bool _isUnreadable;
-
-    /// <summary>Channels of which progress is stored that do not match any more.</summary>
-    private readonly HashSet<string> _former = new(StringComparer.Ordinal);
 
     private bool _stopped;
 
@@ -108,19 +103,24 @@ internal sealed partial class WebhookGrain(
         if (_machine is not null && !_stopped) await EndAsync(cancellationToken);
         _stopped = true;
         _marked.Clear();
+        budget.Return(ref _budgeted);
     }
 
-    public async Task WakeAsync()
+    public Task WakeAsync() => WakeAsync(channel: null);
+
+    public Task WakeForAsync(string channel) => WakeAsync(channel);
+
+    private async Task WakeAsync(string? channel)
     {
         try
         {
-            // Who is read because of this call reads its marks; who was being read already may have read them before this one was there.
-            var (awake, reads) = (_machine is not null, _machine is null && _starting is null or { IsCompleted: true });
+            var awake = _machine is not null;
             if (!await ExistsAsync()) return;
             if (awake) TryTakeSecrets();
             _wakeIsSuspect |= !awake;
-            if (!reads) await ReadMarksAsync();
-            else if (_foreign.Count > 0) _ = ClearForeignAsync();
+            if (channel is not null) await FindMarkAsync(channel);
+            else if (IsPull) await ReadMarksAsync(int.MaxValue);
+            else LookForMarks();
             if (IsPull) await ClearForPollingAsync();
         }
         catch (Exception e) when (Outage.Is(e))
@@ -160,31 +160,26 @@ internal sealed partial class WebhookGrain(
 
     private async Task StartAsync()
     {
-        if (await store.GetAsync(_id) is not { } stored) return;
-
-        // In this order: an older activation that still goes on writes its progress before it clears a mark, so that one of the two is seen.
-        var marks = await store.GetMarksAsync(_id);
-        var snapshot = await store.ReadProgressAsync(_id);
+        // First: an older activation that still goes on clears marks only after it has written what they are about, and from here on it
+        // cannot write any more. So whatever it cleared is in the progress that is read now.
+        if (await store.ClaimAsync(_id) is not { } generation || await store.GetAsync(_id) is not { } stored) return;
+        var snapshot = await store.ReadProgressAsync(_id) ?? new WebhookSnapshot();
         var parked = await store.ReadParkedAsync(_id, 0, 1);
+        var marks = await FindMarksAsync([.. snapshot.Channels.Select(static c => c.Channel)]);
         if (_stopped) return;
         Take(stored);
-        if (snapshot is not null)
-        {
-            foreach (var channel in snapshot.Channels)
-            {
-                if (!Matches(channel.Channel)) _former.Add(channel.Channel);
-            }
-
-            if (_former.Count > 0) snapshot = snapshot with { Channels = [.. snapshot.Channels.Where(c => !_former.Contains(c.Channel))] };
-        }
-
+        string[] former = [.. snapshot.Channels.Select(static c => c.Channel).Where(c => !Matches(c))];
+        snapshot = snapshot with { Generation = generation - 1, Channels = [.. snapshot.Channels.Where(c => Matches(c.Channel))] };
         var now = NowMs;
 
         // Whoever polls leaves no marks on what was not asked for.
         var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull);
 
         // Somebody may have put rows there that the snapshot knows nothing of.
-        if (parked is [var first, ..] && !(snapshot?.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
+        if (parked is [var first, ..] && !(snapshot.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
+
+        // A crash came between a change of channels and the write that forgets them.
+        foreach (var channel in former) machine.Remove(channel, now);
         _machine = machine;
         NoteMarks(marks);
         if (!IsPull)
@@ -192,7 +187,8 @@ internal sealed partial class WebhookGrain(
             foreach (var channel in machine.Channels.Where(c => !_marked.Contains(c)).ToList()) machine.Unmarked(channel, now);
         }
 
-        if (_former.Count > 0 || _foreign.Count > 0) LogFormer(_id, _former.Count);
+        // The others as they are wanted.
+        LookForMarks();
     }
 
     /// <summary>Takes a definition over, as it is stored.</summary>
@@ -286,7 +282,4 @@ internal sealed partial class WebhookGrain(
 
     [LoggerMessage(LogLevel.Error, "The secrets of webhook {Webhook} cannot be decrypted: nothing is sent until they can, or its secret is rotated, which drops its headers")]
     private partial void LogSecretsUnreadable(WebhookId webhook, Exception exception);
-
-    [LoggerMessage(LogLevel.Debug, "Webhook {Webhook} has the progress of {Count} channels that it does not subscribe to any more")]
-    private partial void LogFormer(WebhookId webhook, int count);
 }

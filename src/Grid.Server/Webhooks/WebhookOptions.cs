@@ -41,6 +41,12 @@ public sealed class WebhookOptions
     public int MaxWaiting { get; set; } = 65_536;
 
     /// <summary>
+    /// The payload bytes that all subscriptions of a silo may have read ahead of what they send. Default: 256 MiB. Beyond it each reads a few
+    /// messages at a time, which costs reads and loses nothing. One subscription has at most about 1 MiB of it.
+    /// </summary>
+    public long ReadAheadBytes { get; set; } = 256 * 1024 * 1024;
+
+    /// <summary>
     /// How long a silo that stops lets requests on their way end. Default: 5 s. What has not ended by then is sent again by another silo,
     /// under the same id.
     /// </summary>
@@ -101,6 +107,7 @@ internal sealed class WebhookOptionsValidator : IValidateOptions<WebhookOptions>
         Range("EndpointSlots", options.EndpointSlots, 1, 100_000);
         Range("SlowAfter", options.SlowAfter, TimeSpan.FromMilliseconds(10), TimeSpan.FromMinutes(5));
         Range("MaxWaiting", options.MaxWaiting, 1, 10_000_000);
+        Range("ReadAheadBytes", options.ReadAheadBytes, 1024 * 1024, 1L << 40);
         Range("DrainTime", options.DrainTime, TimeSpan.Zero, TimeSpan.FromMinutes(5));
         Range("SweepInterval", options.SweepInterval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(10));
         Range("AttemptRetention", options.AttemptRetention, TimeSpan.FromHours(1), TimeSpan.FromDays(3650));

@@ -22,6 +22,7 @@ internal static class WebhookServices
         services.AddSingleton<IValidateOptions<WebhookOptions>, WebhookOptionsValidator>();
         services.AddSingleton(static s => new WebhookFormats(s.GetRequiredService<IOptions<WebhookOptions>>().Value.PublicUrl));
         services.AddSingleton<WebhookMetrics>();
+        services.AddSingleton<ReadAheadBudget>();
         services.AddSingleton<WebhookSender>();
         services.AddHostedService(static s => s.GetRequiredService<WebhookSender>());
         services.AddHostedService<WebhookSweep>();

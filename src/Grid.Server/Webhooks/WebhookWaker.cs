@@ -10,11 +10,12 @@ internal static class WebhookWaker
     /// <see cref="WebhookSweep"/>.
     /// </summary>
     /// <param name="grains">Finds their grains.</param>
-    /// <param name="tenant">Whose they are.</param>
-    /// <param name="woken">Their ids.</param>
-    public static void Wake(IGrainFactory grains, string tenant, IReadOnlyList<string> woken)
+    /// <param name="channel">Where it was published.</param>
+    /// <param name="woken">The subscriptions' ids.</param>
+    public static void Wake(IGrainFactory grains, ChannelId channel, IReadOnlyList<string> woken)
     {
-        foreach (var webhook in woken) Forget(grains.GetGrain<IWebhookGrain>(new Store.WebhookId(tenant, webhook).ToString()).WakeAsync());
+        foreach (var webhook in woken)
+            Forget(grains.GetGrain<IWebhookGrain>(new Store.WebhookId(channel.Tenant, webhook).ToString()).WakeForAsync(channel.Name));
     }
 
     /// <summary>Lets go of a call's answer.</summary>

@@ -7,6 +7,7 @@ using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Store;
 using Grid.Server.Webhooks.Store.Postgres;
 using Grid.Testing;
+using Grid.Testing.Webhooks;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;

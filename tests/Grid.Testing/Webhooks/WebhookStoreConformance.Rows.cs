@@ -59,6 +59,32 @@ public abstract partial class WebhookStoreConformance
     }
 
     [Fact]
+    public async Task Who_claims_a_subscription_fences_off_those_before()
+    {
+        var webhook = await CreateAsync("wh_1", "x");
+        Assert.Null(await Store.ClaimAsync(Id("wh_9")));
+        var first = (await Store.ClaimAsync(webhook))!.Value;
+        Assert.True(first >= 1);
+        Assert.Null(await Store.ReadProgressAsync(webhook));
+        Assert.True(await Store.WriteAsync(webhook, Write(new WebhookSnapshot { Generation = first, Channels = [Progress("a", 1)] }), null));
+        var second = (await Store.ClaimAsync(webhook))!.Value;
+        Assert.True(second > first);
+        Assert.False(await Store.WriteAsync(webhook, Write(new WebhookSnapshot { Generation = first, Channels = [Progress("a", 2)] }), null));
+        Assert.Equal(1, Assert.Single((await Store.ReadProgressAsync(webhook))!.Channels).Floor.Offset);
+        Assert.True(await Store.WriteAsync(webhook, Write(new WebhookSnapshot { Generation = second, Channels = [Progress("a", 3)] }), null));
+        Assert.Equal(3, Assert.Single((await Store.ReadProgressAsync(webhook))!.Channels).Floor.Offset);
+
+        // What somebody asks for between the two is in the header all the same.
+        var third = (await Store.ClaimAsync(webhook))!.Value;
+        await Store.ParkAsync(webhook, [new ParkedRow(Ref(1), 0, 5_000)]);
+        var progress = (await Store.ReadProgressAsync(webhook))!;
+        Assert.Equal(5_000, progress.StoredDue);
+        Assert.True(third > progress.Generation);
+        var claims = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Store.ClaimAsync(webhook).AsTask()));
+        Assert.Equal(8, claims.Distinct().Count());
+    }
+
+    [Fact]
     public async Task A_higher_generation_fences_off_a_lower_one()
     {
         var webhook = await CreateAsync("wh_1", "*");

@@ -187,6 +187,27 @@ public abstract partial class WebhookStoreConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Marks_are_read_page_by_page_and_by_channel()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*", "same");
+        await CreateAsync("wh_2", "room:*");
+        for (var i = 9; i >= 0; i--) await AppendAsync($"room:{i}");
+        await AppendAsync("same");
+        Assert.Equal(["room:0", "room:1", "room:2"], (await Store.GetMarksAsync(webhook, "", 3)).Select(m => m.Channel));
+        Assert.Equal(["room:3", "room:4"], (await Store.GetMarksAsync(webhook, "room:2\0", 2)).Select(m => m.Channel));
+        Assert.Equal(["room:2"], (await Store.GetMarksAsync(webhook, "room:2", 1)).Select(m => m.Channel));
+        Assert.Equal(["room:9", "same"], (await Store.GetMarksAsync(webhook, "room:8z", 10)).Select(m => m.Channel));
+        Assert.Empty(await Store.GetMarksAsync(webhook, "same\0", 10));
+        Assert.Empty(await Store.GetMarksAsync(Id("wh_9"), "", 10));
+
+        await AppendAsync("room:7");
+        var found = await Store.FindMarksAsync(webhook, ["room:7", "none", "same", "room:77"]);
+        Assert.Equal([("room:7", 0L), ("same", 0L)], found.Select(m => (m.Channel, m.Position.Offset)).Order());
+        Assert.Empty(await Store.FindMarksAsync(webhook, []));
+        Assert.Empty(await Store.FindMarksAsync(Id("wh_9"), ["room:7"]));
+    }
+
+    [Fact]
     public async Task From_the_start_all_that_is_kept_is_marked()
     {
         await AppendAsync("room:1", 5);

@@ -86,9 +86,13 @@ internal sealed partial class WebhookMachine
         return true;
     }
 
-    /// <summary>Forgets a channel that is not subscribed to any more. Attempts under way are judged as ever, but for the message.</summary>
-    public void Remove(string channel)
+    /// <summary>
+    /// Forgets a channel that is not subscribed to any more, and has what is stored of it deleted. Attempts under way are judged as ever, but
+    /// for the message.
+    /// </summary>
+    public void Remove(string channel, long nowMs)
     {
+        _writes.Add(new WebhookEffect.ForgetChannel(channel), nowMs);
         if (!_channels.Remove(channel, out var progress)) return;
         CloseAll(progress);
         progress.Read = 0;
@@ -96,6 +100,9 @@ internal sealed partial class WebhookMachine
         _changed.Remove(progress);
         progress.TakeChanged();
     }
+
+    /// <summary>Whether a channel is known.</summary>
+    public bool Knows(string channel) => _channels.ContainsKey(channel);
 
     /// <summary>The last offset of a channel that was settled; null: it is not known.</summary>
     public Position? LastSettled(string channel) => _channels.TryGetValue(channel, out var progress)

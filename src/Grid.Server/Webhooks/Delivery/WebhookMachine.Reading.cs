@@ -10,6 +10,10 @@ internal sealed partial class WebhookMachine
     private const int ReplayAhead = 16;
     private const int ProbeAhead = 8;
     private const int LaneAhead = 4;
+    private const int FrugalPage = 8;
+
+    /// <summary>Channels in line to be read at which no more are wanted.</summary>
+    private const int LineEnough = 64;
 
     private readonly Dictionary<long, (ChannelProgress Channel, DeliveryEntry? Entry)> _reads = [];
     private readonly Queue<ChannelProgress> _line = new();
@@ -17,6 +21,16 @@ internal sealed partial class WebhookMachine
     private int _queuedBytes;
     private int _scans;
     private long _readsAfter;
+
+    /// <summary>The payload bytes read ahead and not sent.</summary>
+    public int QueuedBytes => _queuedBytes;
+
+    /// <summary>Whether memory is short: then little is read, and only while nothing is read ahead.</summary>
+    public bool IsFrugal { get; set; }
+
+    /// <summary>Whether it could do something with channels that it does not know yet (<see cref="Add"/>).</summary>
+    public bool WantsChannels => Status == WebhookStatus.Active
+        && (_circuit.IsOpen ? !HasWork && _storedDue == 0 : FreshIsFree && !IsStalled && _line.Count < LineEnough);
 
     private bool RangesAreFull => _ranges >= Limits.MaxRanges;
 
@@ -42,11 +56,12 @@ internal sealed partial class WebhookMachine
 
         if (FreshIsFree && !ParkedAreFull)
         {
-            var target = Math.Min(Limits.MaxQueued, Math.Max(16, 2 * Window));
+            var target = IsFrugal ? 1 : Math.Min(Limits.MaxQueued, Math.Max(16, 2 * Window));
+            var page = IsFrugal ? FrugalPage : Math.Min(Limits.PageMessages, target);
             for (var tries = _line.Count; tries > 0 && _reads.Count < Limits.MaxReads; tries--)
             {
                 if (_queued + _scans >= target || _queuedBytes >= Limits.MaxQueuedBytes) break;
-                if (ReadNext(Math.Min(Limits.PageMessages, target)) is { } read) (reads ??= []).Add(read);
+                if (ReadNext(page) is { } read) (reads ??= []).Add(read);
             }
         }
 

@@ -58,8 +58,24 @@ internal interface IWebhookStore
     ValueTask<IReadOnlyList<StoredWebhook>> ListAsync(
         string tenant, string after, int limit, CancellationToken cancellationToken = default);
 
-    /// <summary>The channels on which a subscription has marks, by name.</summary>
-    ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(WebhookId webhook, CancellationToken cancellationToken = default);
+    /// <summary>
+    /// An activation takes the subscription over: writes of those before it are refused from now on, and what they wrote is what is read.
+    /// Not synced, since a crash ends the activations too.
+    /// </summary>
+    /// <returns>Its generation, above all before it; null: there is no such subscription.</returns>
+    ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default);
+
+    /// <summary>Marks of a subscription by the channel's name, a page at a time: a prefix can match millions of channels.</summary>
+    /// <param name="webhook">The subscription.</param>
+    /// <param name="from">The first name wanted; empty: from the first.</param>
+    /// <param name="limit">The most to return.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
+        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default);
+
+    /// <summary>The marks of a subscription on some channels, as far as there are any.</summary>
+    ValueTask<IReadOnlyList<WebhookMark>> FindMarksAsync(
+        WebhookId webhook, IReadOnlyList<string> channels, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Removes marks of channels that are settled up to a place, if that is still their head; the others stay, and so does the mark of a
@@ -83,7 +99,7 @@ internal interface IWebhookStore
     /// null: never. Replaces the one before.
     /// </param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <returns>False: an activation of a higher generation has written, or the subscription is gone; nothing was stored.</returns>
+    /// <returns>False: an activation of a higher generation has claimed it, or the subscription is gone; nothing was stored.</returns>
     ValueTask<bool> WriteAsync(
         WebhookId webhook, WebhookWrite write, long? nextWake, CancellationToken cancellationToken = default);
 

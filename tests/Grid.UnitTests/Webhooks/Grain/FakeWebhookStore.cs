@@ -32,6 +32,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>Ends when messages were parked on request.</summary>
     public TaskCompletionSource ParkedOnRequest { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    /// <summary>How many pages of marks were read.</summary>
+    public int MarkPages { get; private set; }
+
     /// <summary>What was written, refused writes too.</summary>
     public int Writes { get; private set; }
 
@@ -156,12 +159,38 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     public ValueTask<IReadOnlyList<StoredWebhook>> ListAsync(
         string tenant, string after, int limit, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
-    public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    public ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
-            return new(_webhooks.TryGetValue(webhook, out var found) ? [.. found.Marks.Select(m => new WebhookMark(m.Key, m.Value))] : []);
+            return new(_webhooks.TryGetValue(webhook, out var found) ? ++found.Generation : null);
+        }
+    }
+
+    public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
+        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            MarkPages++;
+            return new(_webhooks.TryGetValue(webhook, out var found)
+                ? [.. found.Marks.Where(m => string.CompareOrdinal(m.Key, from) >= 0).OrderBy(m => m.Key, StringComparer.Ordinal)
+                    .Take(limit).Select(m => new WebhookMark(m.Key, m.Value))]
+                : []);
+        }
+    }
+
+    public ValueTask<IReadOnlyList<WebhookMark>> FindMarksAsync(
+        WebhookId webhook, IReadOnlyList<string> channels, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            Check();
+            return new(_webhooks.TryGetValue(webhook, out var found)
+                ? [.. channels.Where(found.Marks.ContainsKey).Select(c => new WebhookMark(c, found.Marks[c]))]
+                : []);
         }
     }
 
@@ -200,7 +229,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         {
             Check();
             Writes++;
-            if (!_webhooks.TryGetValue(webhook, out var found) || found.Snapshot?.Generation > write.Snapshot.Generation) return false;
+            if (!_webhooks.TryGetValue(webhook, out var found) || found.Generation > write.Snapshot.Generation) return false;
             foreach (var effect in write.Effects) Carry(found, effect);
             found.Snapshot = found.Snapshot?.With(write.Snapshot) ?? write.Snapshot;
             found.NextWake = nextWake;
@@ -332,6 +361,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
             case WebhookEffect.ForgetParked e:
                 webhook.Parked.Remove(e.Ref);
                 break;
+            case WebhookEffect.ForgetChannel(var channel) when webhook.Snapshot is { } snapshot:
+                webhook.Snapshot = snapshot with { Channels = [.. snapshot.Channels.Where(c => c.Channel != channel)] };
+                break;
             case WebhookEffect.Truncated e:
                 webhook.Truncations.Insert(0, new StoredTruncation(e.Channel, e.Epoch, e.From, e.To, e.Count, e.Reason));
                 break;
@@ -363,6 +395,8 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         public required StoredWebhook Stored { get; set; }
 
         public WebhookSnapshot? Snapshot { get; set; }
+
+        public long Generation { get; set; }
 
         public long? NextWake { get; set; }
 

@@ -32,6 +32,7 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
     public WebhookFixture(Action<WebhookOptions>? configure = null)
     {
         configure?.Invoke(Options);
+        Budget = new ReadAheadBudget(Microsoft.Extensions.Options.Options.Create(Options));
         var network = new WebhookNetworkOptions { AllowPrivateNetworks = true, RequestTimeout = TimeSpan.FromMinutes(2) };
         _http = new WebhookHttp(network, FakeResolver.Loopback, TimeProvider.System);
         _metrics = new WebhookMetrics(new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>());
@@ -44,6 +45,8 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
 
     /// <summary>The grains' clock; it begins with a whole millisecond, as the times of messages are.</summary>
     public FakeTimeProvider Time { get; } = new(DateTimeOffset.FromUnixTimeMilliseconds(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()));
+
+    public ReadAheadBudget Budget { get; }
 
     public long NowMs => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
@@ -77,7 +80,7 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
         var host = new GrainHost(Time, GrainId.Create("webhook", (id ?? Id).ToString()));
         var policies = new NamespacePolicies(Microsoft.Extensions.Options.Options.Create(new GridOptions()));
         var grain = host.Make(() => new WebhookGrain(
-            Store, new MessageLogs(Store, Store, policies), Sender, this, this, new SecretVault(_keys), new WebhookFormats(), _metrics,
+            Store, new MessageLogs(Store, Store, policies), Sender, this, this, new SecretVault(_keys), new WebhookFormats(), _metrics, Budget,
             Microsoft.Extensions.Options.Options.Create(Options), Time, NullLogger<WebhookGrain>.Instance));
         await host.CallAsync(() => grain.OnActivateAsync(CancellationToken.None));
         _active.Add((host, grain));
@@ -104,11 +107,14 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
             result = Store.AppendAsync(append).AsTask().GetAwaiter().GetResult();
         }
 
-        if (wake && result.Woken is not null) await WakeAsync();
+        if (wake && result.Woken is not null) await WakeForAsync(channel);
         return result.Head;
     }
 
     public Task WakeAsync() => Host.CallAsync(() => Grain.WakeAsync());
+
+    /// <summary>As the channel's grain wakes it.</summary>
+    public Task WakeForAsync(string channel) => Host.CallAsync(() => Grain.WakeForAsync(channel));
 
     /// <summary>Lets time pass until something is so.</summary>
     public async Task UntilAsync(Func<bool> condition, int stepMs = 50)

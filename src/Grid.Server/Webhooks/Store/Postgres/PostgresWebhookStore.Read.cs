@@ -28,13 +28,25 @@ internal sealed partial class PostgresWebhookStore
         P(limit));
 
     /// <inheritdoc/>
-    public async ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(WebhookId webhook, CancellationToken cancellationToken = default) =>
-        await RowsAsync(
-            "select channel, epoch, place from webhook_marks where tenant = $1 and id = $2 order by channel",
-            r => new WebhookMark(r.GetString(0), new Position(r.GetString(1), r.GetInt64(2))),
-            cancellationToken,
-            P(webhook.Tenant),
-            P(webhook.Id));
+    public async ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
+        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default) => await RowsAsync(
+        "select channel, epoch, place from webhook_marks where tenant = $1 and id = $2 and channel >= $3 order by channel limit $4",
+        ReadMark,
+        cancellationToken,
+        P(webhook.Tenant),
+        P(webhook.Id),
+        P(from),
+        P(limit));
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<WebhookMark>> FindMarksAsync(
+        WebhookId webhook, IReadOnlyList<string> channels, CancellationToken cancellationToken = default) => channels.Count == 0 ? [] : await RowsAsync(
+        "select channel, epoch, place from webhook_marks where tenant = $1 and id = $2 and channel = any ($3)",
+        ReadMark,
+        cancellationToken,
+        P(webhook.Tenant),
+        P(webhook.Id),
+        P(channels.ToArray()));
 
     /// <inheritdoc/>
     public async ValueTask<WebhookSnapshot?> ReadProgressAsync(WebhookId webhook, CancellationToken cancellationToken = default)
@@ -165,6 +177,8 @@ internal sealed partial class PostgresWebhookStore
 
         return found;
     }
+
+    private static WebhookMark ReadMark(NpgsqlDataReader row) => new(row.GetString(0), new Position(row.GetString(1), row.GetInt64(2)));
 
     private static StoredWebhook ReadWebhook(string tenant, NpgsqlDataReader row) => new()
     {

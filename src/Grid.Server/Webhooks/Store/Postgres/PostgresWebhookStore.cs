@@ -84,6 +84,17 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     }
 
     /// <inheritdoc/>
+    public async ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default) =>
+        await CallAsync(
+            """
+            with claimed as (
+                update webhook_progress p set generation = p.generation + 1 where p.tenant = $1 and p.id = $2 returning p.generation)
+            select generation from claimed, set_config('synchronous_commit', 'off', true)
+            """,
+            cancellationToken,
+            P(webhook.Tenant), P(webhook.Id)) as long?;
+
+    /// <inheritdoc/>
     public async ValueTask<bool[]> ClearMarksAsync(
         WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
     {

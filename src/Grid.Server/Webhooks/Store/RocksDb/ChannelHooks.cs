@@ -15,7 +15,7 @@ internal sealed class KnownWebhook(WebhookId id, IReadOnlyList<string> channels)
     /// <summary>How many marks it has.</summary>
     public long Marks { get; set; }
 
-    /// <summary>The generation that wrote its header.</summary>
+    /// <summary>The generation that claimed it last, or wrote its header.</summary>
     public long Generation { get; set; }
 
     /// <summary>See <see cref="WebhookWake.NotBefore"/>.</summary>

@@ -61,13 +61,31 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     });
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(WebhookId webhook, CancellationToken cancellationToken = default) =>
-        Read<IReadOnlyList<WebhookMark>>(database =>
+    public async ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default) =>
+        await _store.Writer.RunAsync(new ClaimWebhookJob(log, webhook), cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
+        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default) => Read<IReadOnlyList<WebhookMark>>(database =>
+    {
+        var start = WebhookRowKeys.Of(webhook, WebhookRow.Mark);
+        return [.. WebhookRows.Scan(database, database.Webhooks, start, WebhookRowKeys.Of(webhook, WebhookRow.Mark, from), limit).Select(
+            r => new WebhookMark(Encoding.UTF8.GetString(r.Key.AsSpan(start.Length)), WebhookRowRecords.ReadPosition(r.Value)))];
+    });
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<WebhookMark>> FindMarksAsync(
+        WebhookId webhook, IReadOnlyList<string> channels, CancellationToken cancellationToken = default) => Read<IReadOnlyList<WebhookMark>>(database =>
+    {
+        var found = new List<WebhookMark>();
+        foreach (var channel in channels)
         {
-            var start = WebhookRowKeys.Of(webhook, WebhookRow.Mark);
-            return [.. WebhookRows.Scan(database, database.Webhooks, start).Select(
-                r => new WebhookMark(Encoding.UTF8.GetString(r.Key.AsSpan(start.Length)), WebhookRowRecords.ReadPosition(r.Value)))];
-        });
+            if (database.Db.Get(WebhookRowKeys.Of(webhook, WebhookRow.Mark, channel).AsSpan(), database.Webhooks.Handle) is { } place)
+                found.Add(new WebhookMark(channel, WebhookRowRecords.ReadPosition(place)));
+        }
+
+        return found;
+    });
 
     /// <inheritdoc/>
     public async ValueTask<bool[]> ClearMarksAsync(

@@ -89,6 +89,16 @@ internal sealed class DeleteWebhookJob(RocksDbMessageLog log, WebhookId webhook)
     }
 }
 
+/// <summary>Counts an activation. In memory: a crash ends those before it as well.</summary>
+internal sealed class ClaimWebhookJob(RocksDbMessageLog log, WebhookId webhook) : WebhookJob<long?>(log, webhook)
+{
+    /// <inheritdoc/>
+    public override bool Synced => false;
+
+    /// <inheritdoc/>
+    protected override long? Change(WriteGroup group, KnownWebhook? known) => known is null ? null : ++known.Generation;
+}
+
 /// <summary>Marks channels from the oldest message that they keep.</summary>
 internal sealed class MarkChannelsJob(RocksDbMessageLog log, WebhookId webhook, IReadOnlyList<string> channels) : WebhookJob<bool>(log, webhook)
 {

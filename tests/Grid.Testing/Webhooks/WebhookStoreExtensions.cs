@@ -1,0 +1,20 @@
+using Grid.Server.Webhooks.Store;
+
+namespace Grid.Testing.Webhooks;
+
+/// <summary>What only tests ask a store.</summary>
+internal static class WebhookStoreExtensions
+{
+    /// <summary>All marks of a subscription, by the channel's name, read in small pages.</summary>
+    public static async Task<IReadOnlyList<WebhookMark>> GetMarksAsync(this IWebhookStore store, WebhookId webhook)
+    {
+        const int Page = 3;
+        var found = new List<WebhookMark>();
+        while (true)
+        {
+            var page = await store.GetMarksAsync(webhook, found.Count == 0 ? string.Empty : found[^1].Channel + '\0', Page);
+            found.AddRange(page);
+            if (page.Count < Page) return found;
+        }
+    }
+}

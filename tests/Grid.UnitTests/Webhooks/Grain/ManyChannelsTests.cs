@@ -1,0 +1,173 @@
+using Grid.Abstractions;
+using Grid.Testing.Webhooks;
+
+namespace Grid.UnitTests.Webhooks.Grain;
+
+/// <summary>Subscriptions to a prefix that matches very many channels know only a part of them at once.</summary>
+public sealed class ManyChannelsTests
+{
+    private const int Many = 3_000;
+    private const string All = "room:*";
+
+    [Fact]
+    public async Task A_dead_endpoints_channels_are_not_all_read_for_a_probe()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(500);
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => grid.Host.Deactivated);
+        Assert.InRange(grid.Store.SnapshotOf(grid.Id)!.Channels.Count, 1, 600);
+
+        // A probe: a page at most, and no channel more than was known.
+        await grid.DeactivateAsync();
+        await grid.UntilAsync(() => grid.Store.IsDue(grid.Id, grid.NowMs), stepMs: 1_000);
+        var (pages, requests) = (grid.Store.MarkPages, endpoint.Inbox.Count);
+        await grid.ActivateAsync();
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => endpoint.Inbox.Count == requests + 1);
+        await grid.UntilAsync(() => grid.Host.Deactivated);
+        Assert.InRange(grid.Store.MarkPages - pages, 0, 1);
+        Assert.Equal(Many, (await grid.Store.GetMarksAsync(grid.Id)).Count);
+
+        // And all is there when it works again.
+        endpoint.Inbox.Answer = Answers.NoContent;
+        await grid.DeactivateAsync();
+        await grid.UntilAsync(() => grid.Store.IsDue(grid.Id, grid.NowMs), stepMs: 1_000);
+        await grid.ActivateAsync();
+        await grid.WakeAsync();
+        await DeliveredAsync(grid, endpoint, Many);
+    }
+
+    [Fact]
+    public async Task All_that_waits_on_very_many_channels_is_delivered_with_few_of_them_known()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        await DeliveredAsync(grid, endpoint, Many);
+        Assert.InRange(grid.Store.SnapshotOf(grid.Id)!.Channels.Count, 1, 1_600);
+    }
+
+    [Fact]
+    public async Task What_comes_to_a_channel_behind_the_ones_in_line_is_found_when_it_is_wanted()
+    {
+        await using var endpoint = new WebhookReceiver();
+        var first = new TaskCompletionSource();
+        endpoint.Inbox.Answer = async exchange =>
+        {
+            await first.Task;
+            await Answers.NoContent(exchange);
+        };
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        await endpoint.Inbox.NextAsync();
+
+        // Told of while nobody wants more channels: one before and one behind the pass, neither of which has another event.
+        await grid.PublishAsync("room:", wake: false);
+        await grid.WakeForAsync("room:");
+        await grid.PublishAsync("room:zzz", wake: false);
+        await grid.WakeForAsync("room:zzz");
+        first.SetResult();
+        await DeliveredAsync(grid, endpoint, Many + 2);
+    }
+
+    [Fact]
+    public async Task Now_passes_over_channels_that_are_not_known_too()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        await grid.CallAsync(g => g.PauseAsync());
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        Assert.True(await grid.CallAsync(g => g.SeekAsync(new WebhookStart { Named = "now" })));
+        Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
+        await grid.PublishAsync("room:17", wake: false);
+        await grid.WakeForAsync("room:17");
+        Assert.Equal(("room:17", 2L), await NextOfAsync(grid, endpoint));
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(1, endpoint.Inbox.Count);
+    }
+
+    [Fact]
+    public async Task Channels_that_leave_and_join_again_begin_anew_though_they_were_not_known()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        await grid.CallAsync(g => g.PauseAsync());
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["other"] })));
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = [All] })));
+        Assert.Empty(await grid.Store.GetMarksAsync(grid.Id));
+        Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
+        await grid.PublishAsync("room:17");
+        Assert.Equal(("room:17", 2L), await NextOfAsync(grid, endpoint));
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(1, endpoint.Inbox.Count);
+    }
+
+    [Fact]
+    public async Task A_channel_that_left_and_joins_again_begins_anew_though_a_crash_came_between()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] });
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+
+        // The store knows that it left; the crash comes before the progress is written.
+        grid.Store.BeforeWrite = static () => throw new Grid.Server.Log.LogUnavailableException();
+        await Assert.ThrowsAnyAsync<Exception>(() => grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["other"] })));
+        grid.Host.Crash();
+        grid.Store.BeforeWrite = static () => Task.CompletedTask;
+        await grid.PublishAsync("orders", wake: false);
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] })));
+        await grid.PublishAsync("orders");
+        Assert.Equal(("orders", 3L), await NextOfAsync(grid, endpoint));
+    }
+
+    [Fact]
+    public async Task A_silo_that_has_read_ahead_enough_reads_on_in_small_steps()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture(o => o.ReadAheadBytes = 1);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        for (var i = 0; i < 500; i++) await grid.PublishAsync("orders", $"\"{new string('x', 1_000)}\"", wake: false);
+        await grid.WakeAsync();
+        var most = 0L;
+        await grid.UntilAsync(() =>
+        {
+            most = Math.Max(most, grid.Budget.Bytes);
+            return endpoint.Inbox.Distinct == 500;
+        });
+        Assert.InRange(most, 0, 64 * 1024);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(0, grid.Budget.Bytes);
+        await grid.DeactivateAsync();
+        Assert.Equal(0, grid.Budget.Bytes);
+    }
+
+    private static async Task<(string Channel, long Offset)> NextOfAsync(WebhookFixture grid, WebhookReceiver endpoint)
+    {
+        var next = await grid.NextAsync(endpoint);
+        return (next.Channel, next.Offset);
+    }
+
+    private static async Task DeliveredAsync(WebhookFixture grid, WebhookReceiver endpoint, int count)
+    {
+        await grid.UntilAsync(() => endpoint.Inbox.Requests.Where(r => r.Answered == 204).Select(r => r.Id).Distinct().Count() == count);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Empty(await grid.Store.GetMarksAsync(grid.Id));
+    }
+}
