@@ -32,11 +32,11 @@ internal sealed partial class WebhookGrain
     /// <summary>What was heard of appends; guards itself, since it is noted on others' threads.</summary>
     private readonly Dictionary<string, Position> _heard = new(StringComparer.Ordinal);
 
-    /// <summary>The name from which the pass over the marks goes on; null: no pass is under way.</summary>
-    private string? _passFrom;
+    /// <summary>The name after which the pass over the marks goes on, empty at its beginning; null: no pass is under way.</summary>
+    private string? _passedTo;
     private bool _passAgain;
     private bool _readingPage;
-    private long _passAfter;
+    private long _passRetryAt;
 
     /// <summary>Channels that were told of and whose marks are looked up next.</summary>
     private HashSet<string> _told = new(StringComparer.Ordinal);
@@ -92,24 +92,24 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private void LookForMarks()
     {
-        if (_passFrom is null) _passFrom = string.Empty;
+        if (_passedTo is null) _passedTo = string.Empty;
         else _passAgain = true;
     }
 
     /// <summary>The next page of the pass, if there is to be one now.</summary>
     private async Task ReadOnAsync(WebhookMachine machine)
     {
-        if (_passFrom is not { } from || _readingPage || IsPull || NowMs < _passAfter || !machine.WantsChannels) return;
+        if (_passedTo is not { } after || _readingPage || IsPull || NowMs < _passRetryAt || !machine.WantsChannels) return;
         _readingPage = true;
         try
         {
-            var next = await ReadPageAsync(from);
-            _passFrom = next ?? (_passAgain ? string.Empty : null);
+            var next = await ReadPageAsync(after);
+            _passedTo = next ?? (_passAgain ? string.Empty : null);
             if (next is null) _passAgain = false;
         }
         catch (Exception e)
         {
-            _passAfter = NowMs + PassRetryMs;
+            _passRetryAt = NowMs + PassRetryMs;
             var level = Outage.LevelOf(e);
             LogNotLooked(level, _id, e);
         }
@@ -121,19 +121,19 @@ internal sealed partial class WebhookGrain
     /// <summary>Reads marks page by page, whatever the machine wants, until there are no more or so many channels are known.</summary>
     private async Task ReadMarksAsync(int most)
     {
-        var from = string.Empty;
-        while (from is not null && !_stopped && _machine!.Channels.Count < most) from = await ReadPageAsync(from);
+        var after = string.Empty;
+        while (after is not null && !_stopped && _machine!.Channels.Count < most) after = await ReadPageAsync(after);
     }
 
     /// <summary>Reads a page of marks.</summary>
-    /// <returns>Where the next one begins; null: it was the last.</returns>
-    private async Task<string?> ReadPageAsync(string from)
+    /// <returns>The name after which the next one begins; null: it was the last.</returns>
+    private async Task<string?> ReadPageAsync(string after)
     {
-        var marks = await store.GetMarksAsync(_id, from, MarkPage);
+        var marks = await store.GetMarksAsync(_id, after, MarkPage);
         if (_stopped) return null;
         NoteMarks(marks);
         if (_foreign.Count > 0) _ = ClearForeignAsync();
-        return marks.Count < MarkPage ? null : marks[^1].Channel + '\0';
+        return marks.Count < MarkPage ? null : marks[^1].Channel;
     }
 
     /// <summary>Takes note of the mark of a channel that something was published to just now; many that come together are looked up together.</summary>
@@ -190,10 +190,10 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private async Task PassOverUnknownAsync(WebhookMachine machine)
     {
-        for (string? from = string.Empty; from is not null;)
+        for (string? after = string.Empty; after is not null;)
         {
-            var marks = await store.GetMarksAsync(_id, from, MarkPage);
-            from = marks.Count < MarkPage ? null : marks[^1].Channel + '\0';
+            var marks = await store.GetMarksAsync(_id, after, MarkPage);
+            after = marks.Count < MarkPage ? null : marks[^1].Channel;
             string[] unknown = [.. marks.Select(static m => m.Channel).Where(c => Matches(c) && !machine.Knows(c))];
             var heads = await logs.Durable.GetHeadsAsync([.. unknown.Select(ChannelOf)]);
             WebhookMark[] ends = [.. unknown.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))];
@@ -282,10 +282,10 @@ internal sealed partial class WebhookGrain
     /// <summary>The same for all of them, also those that were not met yet: before channels join, which must not find an old mark of theirs.</summary>
     private async Task ClearAllForeignAsync()
     {
-        for (string? from = string.Empty; from is not null;)
+        for (string? after = string.Empty; after is not null;)
         {
-            var marks = await store.GetMarksAsync(_id, from, MarkPage);
-            from = marks.Count < MarkPage ? null : marks[^1].Channel + '\0';
+            var marks = await store.GetMarksAsync(_id, after, MarkPage);
+            after = marks.Count < MarkPage ? null : marks[^1].Channel;
             _foreign.UnionWith(marks.Select(static m => m.Channel).Where(c => !Matches(c)));
             await ClearMarksOfForeignAsync();
         }

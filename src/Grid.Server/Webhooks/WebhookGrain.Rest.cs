@@ -47,7 +47,7 @@ internal sealed partial class WebhookGrain
             due = Math.Min(due, Math.Max(leave, now + 1_000));
         }
 
-        if (_passFrom is not null && _passAfter > now) due = Math.Min(due, _passAfter);
+        if (_passedTo is not null && _passRetryAt > now) due = Math.Min(due, _passRetryAt);
 
         // A look alone does not keep the activation.
         if (_looks.TryPeek(out _, out var look)) due = Math.Min(due, look);

@@ -1,7 +1,9 @@
+using System.Net;
 using System.Text.Json;
 using Grid.ClusterTests.Cluster;
 using Grid.ClusterTests.Focused;
 using Grid.Testing;
+using Grid.Testing.Hosting;
 using Grid.Testing.Webhooks;
 using Xunit.Abstractions;
 
@@ -108,10 +110,16 @@ public class WebhookFailoverTests(SharedCluster shared, ITestOutputHelper output
         var channel = NewChannel();
         await using var receiver = new WebhookReceiver();
         using var http = silo.Http();
-        var made = (await http.PostAsync("/v1/webhooks", JsonSerializer.Serialize(new { url = receiver.Inbox.Url, channels = (string[])[channel] }))).Ok().Json;
+        HttpAnswer made;
+        do
+        {
+            // Its grain may be given to the one that died.
+            made = await http.PostAsync("/v1/webhooks", JsonSerializer.Serialize(new { url = receiver.Inbox.Url, channels = (string[])[channel] }));
+        }
+        while (made.Status == HttpStatusCode.ServiceUnavailable && !deadline.Token.IsCancellationRequested);
         await http.PublishAsync(channel, "1");
         await receiver.Inbox.DistinctAsync(1, deadline);
-        (await http.SendAsync(HttpMethod.Delete, $"/v1/webhooks/{made.GetProperty("id").GetString()}")).Ok();
+        (await http.SendAsync(HttpMethod.Delete, $"/v1/webhooks/{made.Ok().Json.GetProperty("id").GetString()}")).Ok();
     }
 
     /// <summary>

@@ -12,7 +12,7 @@ internal static class WebhookStoreExtensions
         var found = new List<WebhookMark>();
         while (true)
         {
-            var page = await store.GetMarksAsync(webhook, found.Count == 0 ? string.Empty : found[^1].Channel + '\0', Page);
+            var page = await store.GetMarksAsync(webhook, found.Count == 0 ? string.Empty : found[^1].Channel, Page);
             found.AddRange(page);
             if (page.Count < Page) return found;
         }

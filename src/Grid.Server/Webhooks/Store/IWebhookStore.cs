@@ -67,11 +67,11 @@ internal interface IWebhookStore
 
     /// <summary>Marks of a subscription by the channel's name, a page at a time: a prefix can match millions of channels.</summary>
     /// <param name="webhook">The subscription.</param>
-    /// <param name="from">The first name wanted; empty: from the first.</param>
+    /// <param name="after">The name before the first one wanted; empty: from the first.</param>
     /// <param name="limit">The most to return.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
-        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default);
+        WebhookId webhook, string after, int limit, CancellationToken cancellationToken = default);
 
     /// <summary>The marks of a subscription on some channels, as far as there are any.</summary>
     ValueTask<IReadOnlyList<WebhookMark>> FindMarksAsync(

@@ -169,14 +169,14 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     }
 
     public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
-        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default)
+        WebhookId webhook, string after, int limit, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
             MarkPages++;
             return new(_webhooks.TryGetValue(webhook, out var found)
-                ? [.. found.Marks.Where(m => string.CompareOrdinal(m.Key, from) >= 0).OrderBy(m => m.Key, StringComparer.Ordinal)
+                ? [.. found.Marks.Where(m => string.CompareOrdinal(m.Key, after) > 0).OrderBy(m => m.Key, StringComparer.Ordinal)
                     .Take(limit).Select(m => new WebhookMark(m.Key, m.Value))]
                 : []);
         }

@@ -29,13 +29,13 @@ internal sealed partial class PostgresWebhookStore
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
-        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default) => await RowsAsync(
-        "select channel, epoch, place from webhook_marks where tenant = $1 and id = $2 and channel >= $3 order by channel limit $4",
+        WebhookId webhook, string after, int limit, CancellationToken cancellationToken = default) => await RowsAsync(
+        "select channel, epoch, place from webhook_marks where tenant = $1 and id = $2 and channel > $3 order by channel limit $4",
         ReadMark,
         cancellationToken,
         P(webhook.Tenant),
         P(webhook.Id),
-        P(from),
+        P(after),
         P(limit));
 
     /// <inheritdoc/>

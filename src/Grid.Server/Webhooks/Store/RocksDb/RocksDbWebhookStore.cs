@@ -66,10 +66,11 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<WebhookMark>> GetMarksAsync(
-        WebhookId webhook, string from, int limit, CancellationToken cancellationToken = default) => Read<IReadOnlyList<WebhookMark>>(database =>
+        WebhookId webhook, string after, int limit, CancellationToken cancellationToken = default) => Read<IReadOnlyList<WebhookMark>>(database =>
     {
         var start = WebhookRowKeys.Of(webhook, WebhookRow.Mark);
-        return [.. WebhookRows.Scan(database, database.Webhooks, start, WebhookRowKeys.Of(webhook, WebhookRow.Mark, from), limit).Select(
+        byte[]? from = after.Length == 0 ? null : [.. WebhookRowKeys.Of(webhook, WebhookRow.Mark, after), 0];
+        return [.. WebhookRows.Scan(database, database.Webhooks, start, from, limit).Select(
             r => new WebhookMark(Encoding.UTF8.GetString(r.Key.AsSpan(start.Length)), WebhookRowRecords.ReadPosition(r.Value)))];
     });
 
