@@ -51,7 +51,8 @@ internal sealed partial class WebhookGrain
 
         // What is settled by now counts as listed: its write may be due only in a moment.
         await FlushIfPendingAsync<WebhookEffect.DeadLetter>(_machine!);
-        var rows = await store.ListDeadLettersAsync(_id, WebhookViews.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
+        _ = WebhookViews.TryParsePlace(after, out var place);
+        var rows = await store.ListDeadLettersAsync(_id, place, Math.Clamp(limit, 1, MaxListed));
         return [.. rows.Select(WebhookViews.Describe)];
     }
 

@@ -107,7 +107,7 @@ public sealed class ServerClientWebhookTests : IClassFixture<WebhookApiHost>, ID
             return Task.FromResult<WebhookAttemptDescription[]?>(query.Before switch
             {
                 null => [FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2), FakeWebhooks.Attempt(1)],
-                "att_2" => [FakeWebhooks.Attempt(1)],
+                var id when id == FakeWebhooks.AttemptIdOf(2) => [FakeWebhooks.Attempt(1)],
                 _ => throw new InvalidOperationException(query.Before),
             });
         };
