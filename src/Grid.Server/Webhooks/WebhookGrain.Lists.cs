@@ -27,14 +27,14 @@ internal sealed partial class WebhookGrain
         return true;
     }
 
-    public async Task<WebhookAttemptDescription[]?> ListAttemptsAsync(WebhookAttemptQuery query)
+    public async Task<WebhookAttemptPage?> ListAttemptsAsync(WebhookAttemptQuery query)
     {
         if (!await ExistsAsync()) return null;
         StoredPlace before = default;
         if (AttemptId.TryGetTime(query.Before, out var at)) before = new StoredPlace(at, query.Before);
         if (query.Until is { } until && (before == default || until.ToUnixTimeMilliseconds() < before.At))
             before = new StoredPlace(until.ToUnixTimeMilliseconds(), string.Empty);
-        var rows = await store.ListAttemptsAsync(_id, new AttemptQuery
+        var page = await store.ListAttemptsAsync(_id, new AttemptQuery
         {
             Succeeded = query.Succeeded,
             MessageId = query.MessageId,
@@ -42,7 +42,7 @@ internal sealed partial class WebhookGrain
             Since = query.Since?.ToUnixTimeMilliseconds() ?? 0,
             Limit = Math.Clamp(query.Limit, 1, MaxListed),
         });
-        return [.. rows.Select(WebhookViews.Describe)];
+        return new WebhookAttemptPage([.. page.Attempts.Select(WebhookViews.Describe)], page.Next.Name);
     }
 
     public async Task<WebhookDeadLetter[]?> ListDeadLettersAsync(string? after, int limit)

@@ -146,7 +146,7 @@ internal sealed class WebhookAccess(
     {
         if (!WebhookMessageId.TryParse(messageId, out var channel, out _)) return;
         if (caller.Capabilities.Allows(channel, Capability.History) && rules.AllowsHistory(channel)) return;
-        if (await grain.ListAttemptsAsync(new WebhookAttemptQuery { MessageId = messageId, Limit = 1 }) is { Length: 0 }) CheckPast(caller, [channel]);
+        if (await grain.ListAttemptsAsync(new WebhookAttemptQuery { MessageId = messageId, Limit = 1 }) is { Attempts: [] }) CheckPast(caller, [channel]);
     }
 
     /// <summary>Why a grain said no: there is no such subscription, or it is not in a state for this.</summary>

@@ -199,7 +199,7 @@ internal sealed record WebhookAttempt(
 
 [SparseBody, Description("A page of attempts.")]
 internal sealed record WebhookAttemptList(
-    [property: Description("Attempts, newest first.")] IReadOnlyList<WebhookAttempt> Attempts,
+    [property: Description("Attempts, newest first; there can be none though there is a next page.")] IReadOnlyList<WebhookAttempt> Attempts,
     [property: Description("What `before` is for the next page; absent on the last.")] string? Next);
 
 [SparseBody, Description("A message whose attempts are used up.")]

@@ -58,7 +58,9 @@ internal static class WebhookMessageEndpoints
         group.MapGet("/{id}/attempts", AttemptsAsync)
             .WithName("listWebhookAttempts")
             .WithSummary("List attempts")
-            .WithDescription("Requests to the endpoint and what became of them, newest first. They are kept for 30 days.")
+            .WithDescription(
+                "Requests to the endpoint and what became of them, newest first. They are kept for 30 days. One request looks at some thousands of them: where hardly any is "
+                + "one of those wanted, a page has fewer than `limit`, or none, and `next` all the same. Only a page without `next` is the last.")
             .WithQuery(
                 ("status", false, "string", "`failed` or `succeeded`. Default: both."),
                 ("messageId", false, "string", "Only those of one message."),
@@ -185,11 +187,11 @@ internal static class WebhookMessageEndpoints
         var grain = await webhooks.FindAsync(caller, id);
 
         // One more than asked for tells whether there is a next page.
-        if (await grain.ListAttemptsAsync(query with { Limit = query.Limit + 1 }) is not { } found) return WebhookAccess.None();
+        if (await grain.ListAttemptsAsync(query with { Limit = query.Limit + 1 }) is not { Attempts: var found } page) return WebhookAccess.None();
         return Results.Json(
             new WebhookAttemptList(
                 [.. found.Take(query.Limit).Where(a => a.Channel is null || WebhookAccess.MayHear(caller, a.Channel)).Select(WebhookAttempt.Of)],
-                found.Length > query.Limit ? found[query.Limit - 1].Id : null),
+                found.Length > query.Limit ? found[query.Limit - 1].Id : page.Next),
             WebhookJson.Api.WebhookAttemptList);
     }
 

@@ -194,7 +194,7 @@ internal sealed class FakeWebhooks
             "DisableAsync" => Task.FromResult(Switch(key, found, "disabled")),
             "ResumeAsync" or "EnableAsync" => Task.FromResult(Switch(key, found, "active")),
             "SeekAsync" or "SkipAsync" or "ResendAsync" => Task.FromResult(found is not null),
-            "ListAttemptsAsync" => Task.FromResult(found is null ? null : Array.Empty<WebhookAttemptDescription>()),
+            "ListAttemptsAsync" => Task.FromResult(found is null ? null : new WebhookAttemptPage([], null)),
             "ListDeadLettersAsync" => Task.FromResult(found is null ? null : Array.Empty<WebhookDeadLetter>()),
             "RedriveAsync" => Task.FromResult<int?>(found is null ? null : 3),
             "ReplayAsync" or "GetReplayAsync" => Task.FromResult(found is null ? null : new WebhookReplay { Id = "rp_1", Status = "running", Remaining = 7 }),

@@ -127,8 +127,8 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     {
         // The subscription was narrowed to a room after messages of the orders had failed.
         DeadLetters(3);
-        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptDescription[]?>(
-            [FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2) with { Channel = "room:1" }, FakeWebhooks.Attempt(1) with { Channel = null }]);
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptPage?>(
+            new([FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2) with { Channel = "room:1" }, FakeWebhooks.Attempt(1) with { Channel = null }], FakeWebhooks.AttemptIdOf(1)));
         _host.Webhooks.Existing[$"acme/{Id}"] = FakeWebhooks.Describe(Id, new WebhookDefinition { Url = "https://example.com/", Channels = ["room:*"] });
         foreach (var (key, letters, attempts) in ((string, int, int)[])[(FakeAuthenticator.Key, 2, 2), (FakeAuthenticator.Rooms, 0, 1)])
         {
@@ -162,8 +162,8 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
         {
             var query = (WebhookAttemptQuery)arguments[0]!;
             var before = query.Before is { } id ? FakeWebhooks.NumberOfAttempt(id) : 8;
-            return Task.FromResult<WebhookAttemptDescription[]?>(
-                [.. Enumerable.Range(1, before - 1).Reverse().Take(query.Limit).Select(FakeWebhooks.Attempt)]);
+            return Task.FromResult<WebhookAttemptPage?>(
+                new([.. Enumerable.Range(1, before - 1).Reverse().Take(query.Limit).Select(FakeWebhooks.Attempt)], null));
         };
         var (numbers, next) = (new List<int>(), "");
         do
@@ -175,6 +175,16 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
         while (next.Length > 0);
         Assert.Equal([7, 6, 5, 4, 3, 2, 1], numbers);
         Assert.Equal(3, _host.Webhooks.Deeds.Count());
+    }
+
+    [Fact]
+    public async Task A_page_of_attempts_can_be_empty_with_more_to_come()
+    {
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptPage?>(new([], FakeWebhooks.AttemptIdOf(2)));
+        var page = await _host.JsonAsync("GET", $"/{Id}/attempts?status=succeeded");
+        Assert.Equal((0, FakeWebhooks.AttemptIdOf(2)), (page["attempts"]!.AsArray().Count, (string?)page["next"]));
+        await _host.JsonAsync("GET", $"/{Id}/attempts?status=succeeded&before={page["next"]}");
+        Assert.Equal(FakeWebhooks.AttemptIdOf(2), ((WebhookAttemptQuery)_host.Webhooks.Arguments[0]!).Before);
     }
 
     [Fact]

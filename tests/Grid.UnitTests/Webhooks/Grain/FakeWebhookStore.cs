@@ -255,14 +255,21 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         }
     }
 
-    public ValueTask<IReadOnlyList<StoredAttempt>> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
+    public ValueTask<AttemptPage> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
-            return new([.. Attempts.Where(a => a.Webhook == webhook && (query.Succeeded is null || a.Succeeded == query.Succeeded)
-                    && (query.MessageId is null || a.MessageId == query.MessageId) && a.At >= query.Since
+            var found = new List<StoredAttempt>();
+            var read = 0;
+            foreach (var attempt in Attempts.Where(a => a.Webhook == webhook && (query.MessageId is null || a.MessageId == query.MessageId) && a.At >= query.Since
                     && (query.Before == default || string.CompareOrdinal(a.Id, query.Before.Name) < 0))
-                .OrderByDescending(a => a.Id, StringComparer.Ordinal).Take(query.Limit)]);
+                .OrderByDescending(a => a.Id, StringComparer.Ordinal))
+            {
+                if (query.Succeeded is null || attempt.Succeeded == query.Succeeded) found.Add(attempt);
+                if (found.Count == query.Limit || ++read == query.MostRead) return new(new AttemptPage(found, new StoredPlace(attempt.At, attempt.Id)));
+            }
+
+            return new(new AttemptPage(found, default));
         }
     }
 

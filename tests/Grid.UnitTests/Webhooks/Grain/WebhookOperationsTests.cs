@@ -5,6 +5,8 @@ using Grid.Protocol;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Network;
+using Grid.Server.Webhooks.Sending;
+using Grid.Server.Webhooks.Store;
 using Grid.Testing.Webhooks;
 using WebhookStart = Grid.Abstractions.WebhookStart;
 
@@ -268,6 +270,27 @@ public sealed class WebhookOperationsTests
         Assert.False(await grid.CallAsync(g => g.PauseAsync()));
         Assert.Null(await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())));
         Assert.True(grid.Host.Deactivated);
+    }
+
+    [Fact]
+    public async Task A_list_of_attempts_goes_on_where_it_looked_last()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var only = Attempt(0, WebhookErrorClass.None);
+        await grid.Store.AddAttemptsAsync([only, .. Enumerable.Range(1, 2_500).Select(i => Attempt(i, WebhookErrorClass.Status))]);
+        var query = new WebhookAttemptQuery { Succeeded = true };
+        var page = (await grid.CallAsync(g => g.ListAttemptsAsync(query)))!;
+        Assert.Empty(page.Attempts);
+        Assert.NotNull(page.Next);
+        page = (await grid.CallAsync(g => g.ListAttemptsAsync(query with { Before = page.Next })))!;
+        Assert.Equal((only.Id, null), (Assert.Single(page.Attempts).Id, page.Next));
+
+        StoredAttempt Attempt(int i, WebhookErrorClass error) => new()
+        {
+            Webhook = grid.Id, Id = AttemptId.New(grid.NowMs + i), MessageId = "msg_1", At = grid.NowMs + i, Error = error,
+        };
     }
 
     [Fact]
