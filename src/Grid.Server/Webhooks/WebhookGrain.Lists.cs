@@ -20,8 +20,7 @@ internal sealed partial class WebhookGrain
     public async Task<bool> ResendAsync(string messageId)
     {
         if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
-        var page = await logs.Durable.ReadAsync(ChannelOf(message.Channel), message.Offset - 1, 1);
-        if (page.Head.Epoch != message.Epoch || page.Messages is not [var found, ..] || found.Offset != message.Offset) return false;
+        if (await MessageSearch.FindAsync(logs.Durable, _id.Tenant, message) is not { } found) return false;
         if (!_document.Settings(options.Value).Events.Matches(found)) return false;
         await SendAgainAsync([message]);
         return true;

@@ -1,11 +1,12 @@
 using System.Text.Json;
 using Grid.Abstractions;
 using Grid.Protocol;
-using Grid.Server.Channels;
+using Grid.Server.Log;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Sending;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 
 namespace Grid.Server.Api;
@@ -210,14 +211,14 @@ internal static class WebhookMessageEndpoints
             WebhookJson.Api.WebhookDeadLetterList);
     }
 
-    private static async Task<IResult> ExportAsync(string id, HttpContext context, WebhookAccess webhooks, IChannelReader channels)
+    private static async Task<IResult> ExportAsync(string id, HttpContext context, WebhookAccess webhooks, [FromServices] MessageLogs logs)
     {
         var caller = context.GetCaller();
         var grain = await webhooks.FindAsync(caller, id);
 
         // The first page is read here, so that what is wrong is still an answer.
         return await grain.ListDeadLettersAsync(null, DeadLetterExport.PageSize) is { } first
-            ? new DeadLetterExport(grain, channels, caller, id, first)
+            ? new DeadLetterExport(grain, logs.Durable, caller, id, first)
             : WebhookAccess.None();
     }
 
