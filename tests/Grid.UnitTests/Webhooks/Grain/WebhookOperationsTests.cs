@@ -72,6 +72,20 @@ public sealed class WebhookOperationsTests
     }
 
     [Fact]
+    public async Task Who_looks_at_a_subscription_whose_secrets_can_be_decrypted_again_has_it_send_at_once()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = await WithoutKeysAsync(endpoint);
+        await grid.PublishAsync("orders");
+        Assert.Empty((await grid.CallAsync(g => g.GetAsync()))!.Definition.Headers);
+        grid.KeysAreAway = false;
+        Assert.NotEmpty((await grid.CallAsync(g => g.GetAsync()))!.Definition.Headers);
+
+        // No time passes, and no sweep comes by.
+        Assert.Equal("Bearer s3cret", (await endpoint.Inbox.NextAsync()).Header("authorization"));
+    }
+
+    [Fact]
     public async Task When_secrets_are_lost_rotating_begins_anew()
     {
         await using var endpoint = new WebhookReceiver();
