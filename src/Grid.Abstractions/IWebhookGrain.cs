@@ -18,8 +18,12 @@ public interface IWebhookGrain : IGrainWithStringKey
     Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart);
 
     /// <summary>The subscription as it is now.</summary>
+    /// <param name="inList">
+    /// Whether many are asked at once. Then cursors and truncations are left out, and only a few channels are looked at, so that the lag can be
+    /// less than it is.
+    /// </param>
     [Alias("Get")]
-    Task<WebhookDescription?> GetAsync();
+    Task<WebhookDescription?> GetAsync(bool inList = false);
 
     /// <summary>
     /// Replaces the definition; cursors stay. New channels begin with now. A header whose value is what reads show in place of the real one

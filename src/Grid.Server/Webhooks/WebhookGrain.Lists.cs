@@ -15,6 +15,9 @@ internal sealed partial class WebhookGrain
     private const int RedrivePage = 256;
     private const int MaxHeadsAsked = 1_000;
     private const int MaxAgesAsked = 16;
+
+    /// <summary>Of how many channels a list of subscriptions asks the head, and the age: it asks as many subscriptions as a page has.</summary>
+    private const int MaxAskedInList = 4;
     private const int TruncationsShown = 20;
 
     public async Task<bool> ResendAsync(string messageId)
@@ -136,13 +139,14 @@ internal sealed partial class WebhookGrain
         await FlushAsync(_machine);
     }
 
-    private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)
+    /// <param name="machine">Its state.</param>
+    /// <param name="inList">Whether it is one of many that are asked, so that it has to cost little (<see cref="IWebhookGrain.GetAsync"/>).</param>
+    private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine, bool inList = false)
     {
         // A channel that was published to just now for the first time counts, and so does what is known to be lost and not yet written.
         await ReadMarksAsync();
-        await AskHeadsAsync(machine);
-        await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
-        var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
+        await AskHeadsAsync(machine, inList ? MaxAskedInList : MaxHeadsAsked);
+        var truncated = inList ? [] : await ListTruncationsAsync(machine);
         TryTakeSecrets();
         var now = NowMs;
         var retryAt = machine.IsOpen ? machine.ProbeAt : machine.AskedUntil > now ? machine.AskedUntil : 0;
@@ -154,9 +158,9 @@ internal sealed partial class WebhookGrain
             CreatedAt = _document.CreatedAt,
             Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },
             Reason = WebhookEvents.ReasonOf(machine.Reason),
-            Cursors = machine.Cursors.ToDictionary(StringComparer.Ordinal),
+            Cursors = inList ? [] : machine.Cursors.ToDictionary(StringComparer.Ordinal),
             LagMessages = machine.Lag,
-            LagSeconds = await AgeAsync(machine, now),
+            LagSeconds = await AgeAsync(machine, now, inList ? MaxAskedInList : MaxAgesAsked),
             InFlight = machine.InFlight,
             Circuit = machine.IsOpen ? "open" : retryAt > 0 ? "held" : "closed",
             RetryAt = retryAt > 0 ? DateTimeOffset.FromUnixTimeMilliseconds(retryAt) : null,
@@ -167,21 +171,28 @@ internal sealed partial class WebhookGrain
         };
     }
 
-    /// <summary>How far channels reach, for who asks: what is not sent from is not read either.</summary>
-    private async Task AskHeadsAsync(WebhookMachine machine)
+    private async Task<IReadOnlyList<StoredTruncation>> ListTruncationsAsync(WebhookMachine machine)
     {
-        string[] channels = [.. machine.Channels.Take(MaxHeadsAsked)];
-        if (channels.Length == 0) return;
-        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+        await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
+        return await store.ListTruncationsAsync(_id, TruncationsShown);
+    }
+
+    /// <summary>How far channels reach, for who asks: what is not sent from is not read either. Those that have marks come first.</summary>
+    private async Task AskHeadsAsync(WebhookMachine machine, int most)
+    {
+        string[] channels = [.. _marked.Concat(machine.Channels.Where(c => !_marked.Contains(c))).Take(most)];
+        var heads = channels.Length > 0 ? await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]) : [];
         for (var i = 0; i < channels.Length; i++) machine.Notice(channels[i], heads[i].Position);
+
+        // Also where there is nothing to do: an activation that was made for this call alone goes again.
         Run();
     }
 
     /// <summary>The age of the oldest message that is not settled, in seconds; looked for in a few channels.</summary>
-    private async Task<double> AgeAsync(WebhookMachine machine, long now)
+    private async Task<double> AgeAsync(WebhookMachine machine, long now, int most)
     {
         var oldest = now;
-        string[] behind = [.. machine.Channels.Where(c => machine.FirstUnsettled(c) is not null).Take(MaxAgesAsked)];
+        string[] behind = [.. machine.Channels.Where(c => machine.FirstUnsettled(c) is not null).Take(most)];
         foreach (var channel in behind)
         {
             if (machine.FirstUnsettled(channel) is not { } first) continue;

@@ -54,7 +54,7 @@ internal sealed partial class WebhookGrain
         return new WebhookCreated(await DescribeAsync(_machine!), WebhookSecrets.Reveal(secrets));
     }
 
-    public async Task<WebhookDescription?> GetAsync() => await ExistsAsync() ? await DescribeAsync(_machine!) : null;
+    public async Task<WebhookDescription?> GetAsync(bool inList = false) => await ExistsAsync() ? await DescribeAsync(_machine!, inList) : null;
 
     public async Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition, long? version = null)
     {

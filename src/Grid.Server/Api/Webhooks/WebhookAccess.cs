@@ -56,7 +56,7 @@ internal sealed class WebhookAccess(
         var found = await Task.WhenAll(stored
             .Take(limit)
             .Where(w => May(caller, w.Channels, Capability.Subscribe))
-            .Select(w => Grain(caller, w.Id.Id).GetAsync()));
+            .Select(w => Grain(caller, w.Id.Id).GetAsync(inList: true)));
         return ([.. found.OfType<WebhookDescription>()], stored.Count > limit ? stored[limit - 1].Id.Id : null);
     }
 

@@ -95,7 +95,7 @@ internal sealed record WebhookItem
 
     [Description("By channel: everything up to there is settled. Of channels in which nothing waits, the last 1,000. Not in lists.")] public Dictionary<string, WebhookPosition>? Cursors { get; init; }
 
-    [Description("How far it is behind.")] public required WebhookLag Lag { get; init; }
+    [Description("How far it is behind. In lists only 4 channels are looked at, so that it can be more.")] public required WebhookLag Lag { get; init; }
 
     [Description("Requests on their way.")] public int InFlight { get; init; }
 

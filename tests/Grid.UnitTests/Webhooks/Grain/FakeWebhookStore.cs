@@ -35,6 +35,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>What was written, refused writes too.</summary>
     public int Writes { get; private set; }
 
+    /// <summary>Of how many channels the head was asked at once, the last time.</summary>
+    public int HeadsAsked { get; private set; }
+
     public List<StoredAttempt> Attempts { get; } = [];
 
     public ValueTask<AppendResult> AppendAsync(AppendRequest request, CancellationToken cancellationToken = default)
@@ -83,6 +86,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
 
     public async ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default)
     {
+        HeadsAsked = channels.Count;
         var heads = new ChannelHead[channels.Count];
         for (var i = 0; i < heads.Length; i++) heads[i] = await GetHeadAsync(channels[i], cancellationToken);
         return heads;

@@ -86,6 +86,34 @@ public sealed class WebhookOperationsTests
     }
 
     [Fact]
+    public async Task In_a_list_only_a_few_channels_are_looked_at()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["room:*"] });
+        Assert.True(await grid.CallAsync(g => g.PauseAsync()));
+        for (var i = 0; i < 30; i++) await grid.PublishAsync($"room:{i}");
+        grid.Time.Advance(TimeSpan.FromSeconds(2));
+        var listed = (await grid.CallAsync(g => g.GetAsync(inList: true)))!;
+        Assert.Equal((4, 4L, 2.0), (grid.Store.HeadsAsked, listed.LagMessages, listed.LagSeconds));
+        Assert.Empty(listed.Cursors);
+        var shown = (await grid.CallAsync(g => g.GetAsync()))!;
+        Assert.Equal((30, 30L, 30), (grid.Store.HeadsAsked, shown.LagMessages, shown.Cursors.Count));
+    }
+
+    [Fact]
+    public async Task An_activation_that_was_only_looked_at_goes_again()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.GetAsync(inList: true)));
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
+    }
+
+    [Fact]
     public async Task When_secrets_are_lost_rotating_begins_anew()
     {
         await using var endpoint = new WebhookReceiver();
