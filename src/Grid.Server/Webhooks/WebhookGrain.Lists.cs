@@ -16,8 +16,9 @@ internal sealed partial class WebhookGrain
     private const int MaxHeadsAsked = 1_000;
     private const int MaxAgesAsked = 16;
 
-    /// <summary>Of how many channels a list of subscriptions asks the head, and the age: it asks as many subscriptions as a page has.</summary>
+    /// <summary>The same two in a list, which asks all subscriptions of a page.</summary>
     private const int MaxAskedInList = 4;
+
     private const int TruncationsShown = 20;
 
     public async Task<bool> ResendAsync(string messageId)
@@ -53,6 +54,7 @@ internal sealed partial class WebhookGrain
 
         // What is settled by now counts as listed: its write may be due only in a moment.
         await FlushIfPendingAsync<WebhookEffect.DeadLetter>(_machine!);
+        // What is no place does not come here: it was refused.
         _ = WebhookViews.TryParsePlace(after, out var place);
         var rows = await store.ListDeadLettersAsync(_id, place, Math.Clamp(limit, 1, MaxListed));
         return [.. rows.Select(WebhookViews.Describe)];
@@ -139,6 +141,7 @@ internal sealed partial class WebhookGrain
         await FlushAsync(_machine);
     }
 
+    /// <summary>The subscription as it is now.</summary>
     /// <param name="machine">Its state.</param>
     /// <param name="inList">Whether it is one of many that are asked, so that it has to cost little (<see cref="IWebhookGrain.GetAsync"/>).</param>
     private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine, bool inList = false)
