@@ -18,8 +18,12 @@ public interface IWebhookGrain : IGrainWithStringKey
     Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart);
 
     /// <summary>The subscription as it is now.</summary>
+    /// <param name="inList">
+    /// Whether many are asked at once. Then cursors and truncations are left out, and only a few channels are looked at, so that the lag can be
+    /// less than it is.
+    /// </param>
     [Alias("Get")]
-    Task<WebhookDescription?> GetAsync();
+    Task<WebhookDescription?> GetAsync(bool inList = false);
 
     /// <summary>
     /// Replaces the definition; cursors stay. New channels begin with now. A header whose value is what reads show in place of the real one
@@ -72,9 +76,9 @@ public interface IWebhookGrain : IGrainWithStringKey
     [Alias("Resend")]
     Task<bool> ResendAsync(string messageId);
 
-    /// <summary>Attempts, newest first.</summary>
-    [Alias("ListAttempts")]
-    Task<WebhookAttemptDescription[]?> ListAttemptsAsync(WebhookAttemptQuery query);
+    /// <summary>A page of attempts, newest first. So that no call reads all that there are, it can have fewer than are wanted, and none, with more to come.</summary>
+    [Alias("ListAttemptPage")]
+    Task<WebhookAttemptPage?> ListAttemptsAsync(WebhookAttemptQuery query);
 
     /// <summary>Dead letters, newest first, at most <paramref name="limit"/>, that come after <paramref name="after"/> (of <see cref="WebhookDeadLetter.Place"/>).</summary>
     [Alias("ListDeadLetters")]
@@ -310,6 +314,12 @@ public sealed record WebhookAttemptQuery
     /// <summary>The most to return.</summary>
     [Id(5)] public int Limit { get; init; } = 50;
 }
+
+/// <summary>Some of the attempts that are wanted.</summary>
+/// <param name="Attempts">The attempts, newest first.</param>
+/// <param name="Next">What <see cref="WebhookAttemptQuery.Before"/> is to go on; null: there are no more.</param>
+[GenerateSerializer, Immutable, Alias("grid.WebhookAttemptPage")]
+public sealed record WebhookAttemptPage([property: Id(0)] WebhookAttemptDescription[] Attempts, [property: Id(1)] string? Next);
 
 /// <summary>A message whose attempts are used up.</summary>
 [GenerateSerializer, Immutable, Alias("grid.WebhookDeadLetter")]

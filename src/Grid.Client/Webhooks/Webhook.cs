@@ -66,7 +66,7 @@ public sealed record Webhook
     /// <summary>By channel: everything up to there is settled. Empty in lists.</summary>
     public IReadOnlyDictionary<string, Position> Cursors { get; init; } = new Dictionary<string, Position>();
 
-    /// <summary>How far it is behind.</summary>
+    /// <summary>How far it is behind. In lists only a few channels are looked at, so that it can be more.</summary>
     public required WebhookLag Lag { get; init; }
 
     /// <summary>Requests on their way.</summary>

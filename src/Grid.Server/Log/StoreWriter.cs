@@ -320,6 +320,7 @@ internal sealed partial class StoreWriter
 
         lock (_gate) _unavailable = null;
         LogHealed(_logger);
+        _faults?.Healed?.Invoke();
     }
 }
 
@@ -347,4 +348,7 @@ internal sealed class StoreFaults
 
     /// <summary>Before the database is opened again: it cannot be, yet.</summary>
     public Action? BeforeReopen { get; set; }
+
+    /// <summary>When writes are taken again after a failed one.</summary>
+    public Action? Healed { get; set; }
 }

@@ -15,26 +15,29 @@ internal sealed partial class WebhookGrain
     private const int RedrivePage = 256;
     private const int MaxHeadsAsked = 1_000;
     private const int MaxAgesAsked = 16;
+
+    /// <summary>The same two in a list, which asks all subscriptions of a page.</summary>
+    private const int MaxAskedInList = 4;
+
     private const int TruncationsShown = 20;
 
     public async Task<bool> ResendAsync(string messageId)
     {
         if (!await ExistsAsync() || !MessageRef.TryParseId(messageId, out var message) || !Matches(message.Channel)) return false;
-        var page = await logs.Durable.ReadAsync(ChannelOf(message.Channel), message.Offset - 1, 1);
-        if (page.Head.Epoch != message.Epoch || page.Messages is not [var found, ..] || found.Offset != message.Offset) return false;
+        if (await MessageSearch.FindAsync(logs.Durable, _id.Tenant, message) is not { } found) return false;
         if (!_document.Settings(options.Value).Events.Matches(found)) return false;
         await SendAgainAsync([message]);
         return true;
     }
 
-    public async Task<WebhookAttemptDescription[]?> ListAttemptsAsync(WebhookAttemptQuery query)
+    public async Task<WebhookAttemptPage?> ListAttemptsAsync(WebhookAttemptQuery query)
     {
         if (!await ExistsAsync()) return null;
         StoredPlace before = default;
         if (AttemptId.TryGetTime(query.Before, out var at)) before = new StoredPlace(at, query.Before);
         if (query.Until is { } until && (before == default || until.ToUnixTimeMilliseconds() < before.At))
             before = new StoredPlace(until.ToUnixTimeMilliseconds(), string.Empty);
-        var rows = await store.ListAttemptsAsync(_id, new AttemptQuery
+        var page = await store.ListAttemptsAsync(_id, new AttemptQuery
         {
             Succeeded = query.Succeeded,
             MessageId = query.MessageId,
@@ -42,7 +45,7 @@ internal sealed partial class WebhookGrain
             Since = query.Since?.ToUnixTimeMilliseconds() ?? 0,
             Limit = Math.Clamp(query.Limit, 1, MaxListed),
         });
-        return [.. rows.Select(WebhookViews.Describe)];
+        return new WebhookAttemptPage([.. page.Attempts.Select(WebhookViews.Describe)], page.Next.Name);
     }
 
     public async Task<WebhookDeadLetter[]?> ListDeadLettersAsync(string? after, int limit)
@@ -51,7 +54,9 @@ internal sealed partial class WebhookGrain
 
         // What is settled by now counts as listed: its write may be due only in a moment.
         await FlushIfPendingAsync<WebhookEffect.DeadLetter>(_machine!);
-        var rows = await store.ListDeadLettersAsync(_id, WebhookViews.ParsePlace(after), Math.Clamp(limit, 1, MaxListed));
+        // What is no place does not come here: it was refused.
+        _ = WebhookViews.TryParsePlace(after, out var place);
+        var rows = await store.ListDeadLettersAsync(_id, place, Math.Clamp(limit, 1, MaxListed));
         return [.. rows.Select(WebhookViews.Describe)];
     }
 
@@ -137,13 +142,16 @@ internal sealed partial class WebhookGrain
         await FlushAsync(_machine);
     }
 
-    private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine)
+    /// <summary>The subscription as it is now.</summary>
+    /// <param name="machine">Its state.</param>
+    /// <param name="inList">Whether it is one of many that are asked, so that it has to cost little (<see cref="IWebhookGrain.GetAsync"/>).</param>
+    private async Task<WebhookDescription> DescribeAsync(WebhookMachine machine, bool inList = false)
     {
         // A channel that was published to just now for the first time counts, and so does what is known to be lost and not yet written.
-        await ReadMarksAsync(MaxHeadsAsked);
-        await AskHeadsAsync(machine);
-        await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
-        var truncated = await store.ListTruncationsAsync(_id, TruncationsShown);
+        var most = inList ? MaxAskedInList : MaxHeadsAsked;
+        await ReadMarksAsync(most);
+        await AskHeadsAsync(machine, most);
+        var truncated = inList ? [] : await ListTruncationsAsync(machine);
         TryTakeSecrets();
         var now = NowMs;
         var retryAt = machine.IsOpen ? machine.ProbeAt : machine.AskedUntil > now ? machine.AskedUntil : 0;
@@ -155,9 +163,9 @@ internal sealed partial class WebhookGrain
             CreatedAt = _document.CreatedAt,
             Status = machine.Status switch { WebhookStatus.Active => "active", WebhookStatus.Paused => "paused", _ => "disabled" },
             Reason = WebhookEvents.ReasonOf(machine.Reason),
-            Cursors = machine.Cursors.ToDictionary(StringComparer.Ordinal),
+            Cursors = inList ? [] : machine.Cursors.ToDictionary(StringComparer.Ordinal),
             LagMessages = machine.Lag,
-            LagSeconds = await AgeAsync(machine, now),
+            LagSeconds = await AgeAsync(machine, now, inList ? MaxAskedInList : MaxAgesAsked),
             InFlight = machine.InFlight,
             Circuit = machine.IsOpen ? "open" : retryAt > 0 ? "held" : "closed",
             RetryAt = retryAt > 0 ? DateTimeOffset.FromUnixTimeMilliseconds(retryAt) : null,
@@ -168,21 +176,28 @@ internal sealed partial class WebhookGrain
         };
     }
 
-    /// <summary>How far channels reach, for who asks: what is not sent from is not read either.</summary>
-    private async Task AskHeadsAsync(WebhookMachine machine)
+    private async Task<IReadOnlyList<StoredTruncation>> ListTruncationsAsync(WebhookMachine machine)
     {
-        string[] channels = [.. machine.Channels.Take(MaxHeadsAsked)];
-        if (channels.Length == 0) return;
-        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+        await FlushIfPendingAsync<WebhookEffect.Truncated>(machine);
+        return await store.ListTruncationsAsync(_id, TruncationsShown);
+    }
+
+    /// <summary>How far channels reach, for who asks: what is not sent from is not read either. Those that have marks come first.</summary>
+    private async Task AskHeadsAsync(WebhookMachine machine, int most)
+    {
+        string[] channels = [.. _marked.Concat(machine.Channels.Where(c => !_marked.Contains(c))).Take(most)];
+        var heads = channels.Length > 0 ? await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]) : [];
         for (var i = 0; i < channels.Length; i++) machine.Notice(channels[i], heads[i].Position);
+
+        // Also where there is nothing to do: an activation that was made for this call alone goes again.
         Run();
     }
 
     /// <summary>The age of the oldest message that is not settled, in seconds; looked for in a few channels.</summary>
-    private async Task<double> AgeAsync(WebhookMachine machine, long now)
+    private async Task<double> AgeAsync(WebhookMachine machine, long now, int most)
     {
         var oldest = now;
-        string[] behind = [.. machine.Channels.Where(c => machine.FirstUnsettled(c) is not null).Take(MaxAgesAsked)];
+        string[] behind = [.. machine.Channels.Where(c => machine.FirstUnsettled(c) is not null).Take(most)];
         foreach (var channel in behind)
         {
             if (machine.FirstUnsettled(channel) is not { } first) continue;

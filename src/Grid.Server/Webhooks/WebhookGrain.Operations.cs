@@ -82,7 +82,7 @@ internal sealed partial class WebhookGrain
         }
     }
 
-    public async Task<WebhookDescription?> GetAsync() => await ExistsAsync() ? await DescribeAsync(_machine!) : null;
+    public async Task<WebhookDescription?> GetAsync(bool inList = false) => await ExistsAsync() ? await DescribeAsync(_machine!, inList) : null;
 
     public async Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition, long? version = null)
     {

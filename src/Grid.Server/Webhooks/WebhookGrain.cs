@@ -198,11 +198,13 @@ internal sealed partial class WebhookGrain(
         TakeSecrets();
     }
 
-    /// <summary>Decrypts what is secret, if it could not be before.</summary>
+    /// <summary>Decrypts what is secret, if it could not be before; then what waited for it is sent.</summary>
     /// <returns>Whether it is there.</returns>
     private bool TryTakeSecrets()
     {
-        if (!HasSecrets) TakeSecrets();
+        if (HasSecrets) return true;
+        TakeSecrets();
+        if (HasSecrets) Run();
         return HasSecrets;
     }
 

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Grid.Abstractions;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Network;
+using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
 
 namespace Grid.Server.Webhooks;
@@ -64,12 +65,18 @@ internal static class WebhookViews
     /// <summary>A place as text; no message's id has a full stop.</summary>
     public static string ToText(StoredPlace place) => string.Create(CultureInfo.InvariantCulture, $"{place.At}.{place.Name}");
 
-    /// <summary>Reads a place; default (from the newest) for what is none.</summary>
-    public static StoredPlace ParsePlace(string? text)
+    /// <summary>Reads what <see cref="ToText"/> writes; false, and default (from the newest), for anything else.</summary>
+    public static bool TryParsePlace(string? text, out StoredPlace place)
     {
+        place = default;
         var dot = text?.IndexOf('.', StringComparison.Ordinal) ?? -1;
-        return dot > 0 && long.TryParse(text.AsSpan(0, dot), NumberStyles.None, CultureInfo.InvariantCulture, out var at)
-            ? new StoredPlace(at, text![(dot + 1)..])
-            : default;
+        if (dot <= 0 || !long.TryParse(text.AsSpan(0, dot), NumberStyles.None, CultureInfo.InvariantCulture, out var at)
+            || !WebhookMessageId.IsValid(text.AsSpan(dot + 1)))
+        {
+            return false;
+        }
+
+        place = new StoredPlace(at, text![(dot + 1)..]);
+        return true;
     }
 }

@@ -74,7 +74,10 @@ export interface Webhook {
   readonly createdAt: string;
   /** By channel: everything up to there is settled. Absent in lists. */
   readonly cursors?: Readonly<Record<string, Position>>;
-  /** How far it is behind: messages that are not settled, and how old the oldest of them is. */
+  /**
+   * How far it is behind: messages that are not settled, and how old the oldest of them is. In lists only a few channels are looked at, so that
+   * it can be more.
+   */
   readonly lag: { readonly messages: number; readonly seconds: number };
   /** Requests on their way. */
   readonly inFlight: number;

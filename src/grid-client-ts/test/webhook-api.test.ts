@@ -110,6 +110,14 @@ test('lists fetch page by page', async (t) => {
   ]);
 });
 
+test('an empty page is not the last', async (t) => {
+  const { client } = await serve(t, ({ url }) => {
+    const place = new URL(url, 'http://x').searchParams.get('before');
+    return { body: place === null ? { attempts: [], next: 'a' } : { attempts: [{ id: place }] } };
+  });
+  assert.deepEqual(await all(client.attempts('wh_1', { status: 'succeeded' }) as AsyncIterable<unknown>), [{ id: 'a' }]);
+});
+
 test('an export is read line by line, wherever it is cut', async () => {
   const text = '{"messageId":"1","failure":"é"}\n{"messageId":"2","message":{"data":"\\n"}}\n';
   const bytes = new TextEncoder().encode(text);

@@ -86,9 +86,11 @@ public sealed class WebhookInputTests(WebhookHost host) : WebhookTest(host)
     [InlineData("GET", "/attempts?limit=201", null)]
     [InlineData("GET", "/attempts?since=yesterday", null)]
     [InlineData("GET", "/attempts?before=", null)]
+    [InlineData("GET", "/attempts?before=garbage", null)]
     [InlineData("GET", "/attempts?messageId=a%20b", null)]
     [InlineData("GET", "/dead-letters?limit=x", null)]
     [InlineData("GET", "/dead-letters?after=", null)]
+    [InlineData("GET", "/dead-letters?after=garbage", null)]
     public async Task Calls_that_are_wrong_are_refused(string method, string rest, string? body)
     {
         var hook = await CreateAsync(NewChannel());

@@ -66,4 +66,12 @@ internal static class Logs
         NamespacePolicies? policies = null,
         int cachedChannels = RocksDbMessageLog.DefaultCachedChannels) =>
         new(OpenStore(folder, time, faults), policies ?? Policies(), cachedChannels);
+
+    /// <summary>Waits until a store takes writes again; to be called after one has failed.</summary>
+    public static async Task HealedAsync(RocksDbMessageLog log, StoreFaults faults)
+    {
+        var healed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        faults.Healed = () => healed.TrySetResult();
+        if (!log.Store.Writer.IsAvailable) await healed.Task.WaitAsync(TimeSpan.FromMinutes(1));
+    }
 }

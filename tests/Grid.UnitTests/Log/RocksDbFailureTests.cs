@@ -56,7 +56,7 @@ public sealed class RocksDbFailureTests : IAsyncLifetime, IDisposable
         Assert.Equal(AppendStatus.Appended, (await before).Status);
         foreach (var append in appends) await Assert.ThrowsAsync<LogUnavailableException>(() => append);
 
-        await HealedAsync();
+        await Logs.HealedAsync(_log, _faults);
         Assert.Equal(2, (await _log.GetHeadAsync(Channel)).Head);
         foreach (var other in others) Assert.Equal(0, (await _log.GetHeadAsync(other)).Head);
 
@@ -75,7 +75,7 @@ public sealed class RocksDbFailureTests : IAsyncLifetime, IDisposable
             throw new IOException("injected");
         };
         await Assert.ThrowsAsync<LogUnavailableException>(() => Append(head, "key"));
-        await HealedAsync();
+        await Logs.HealedAsync(_log, _faults);
 
         var retry = await Append(head, "key");
         Assert.Equal(AppendStatus.HeadMoved, retry.Status);
@@ -106,7 +106,7 @@ public sealed class RocksDbFailureTests : IAsyncLifetime, IDisposable
         Assert.Equal(head, (await _log.GetHeadAsync(Channel)).Position);
 
         full = false;
-        await HealedAsync();
+        await Logs.HealedAsync(_log, _faults);
         Assert.Equal(AppendStatus.Appended, (await Append(head)).Status);
     }
 
@@ -217,25 +217,4 @@ public sealed class RocksDbFailureTests : IAsyncLifetime, IDisposable
 
     private async Task<Position> AppendAsync(int count) =>
         (await _log.AppendAsync(Request(Channel, (await _log.GetHeadAsync(Channel)).Position, count))).Head;
-
-    /// <summary>Waits until the store takes writes again.</summary>
-    private async Task HealedAsync()
-    {
-        var probe = new ChannelId("default", "probe");
-        for (var waited = TimeSpan.Zero; waited < TimeSpan.FromMinutes(1); waited += TimeSpan.FromMilliseconds(20))
-        {
-            try
-            {
-                await _log.TrimAsync(probe, 1);
-                return;
-            }
-            catch (LogUnavailableException)
-            {
-                // The store tells nobody when it heals: it is asked again, as a publisher would.
-                await Task.Delay(20);
-            }
-        }
-
-        Assert.Fail("The store did not heal.");
-    }
 }

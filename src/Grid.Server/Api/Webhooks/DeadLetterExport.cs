@@ -3,8 +3,10 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using Grid.Abstractions;
 using Grid.Protocol;
-using Grid.Server.Channels;
+using Grid.Server.Log;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Delivery;
 using Microsoft.AspNetCore.Http;
 
 namespace Grid.Server.Api;
@@ -13,7 +15,7 @@ namespace Grid.Server.Api;
 /// All dead letters of a subscription, a JSON object on each line, written as they are read: a million of them need the memory of a page
 /// without its messages. If something cannot be read the connection is cut, so that a part never looks like the whole.
 /// </summary>
-internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader channels, Caller caller, string id, WebhookDeadLetter[] first) : IResult
+internal sealed class DeadLetterExport(IWebhookGrain grain, IMessageLog log, Caller caller, string id, WebhookDeadLetter[] first) : IResult
 {
     /// <summary>How many are read at once.</summary>
     public const int PageSize = 100;
@@ -42,7 +44,7 @@ internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader chann
             foreach (var letter in page)
             {
                 if (!WebhookAccess.MayHear(caller, letter.Channel)) continue;
-                var message = await ReadAsync(letter, cancelled);
+                var message = await MessageSearch.FindAsync(log, caller.Tenant, new MessageRef(letter.Channel, letter.Epoch, letter.Offset), cancelled);
                 json.Reset();
                 Write(json, letter, message);
                 await json.FlushAsync(cancelled);
@@ -75,12 +77,5 @@ internal sealed class DeadLetterExport(IWebhookGrain grain, IChannelReader chann
         }
 
         json.WriteEndObject();
-    }
-
-    /// <summary>The message itself; null when retention took it.</summary>
-    private async ValueTask<Message?> ReadAsync(WebhookDeadLetter letter, CancellationToken cancelled)
-    {
-        var page = await channels.ReadAsync(new ChannelId(caller.Tenant, letter.Channel), letter.Offset - 1, 1, cancellationToken: cancelled);
-        return page.Head.Epoch == letter.Epoch && page.Messages is [{ } message, ..] && message.Offset == letter.Offset ? message : null;
     }
 }

@@ -56,7 +56,7 @@ internal sealed class WebhookAccess(
         var found = await Task.WhenAll(stored
             .Take(limit)
             .Where(w => May(caller, w.Channels, Capability.Subscribe))
-            .Select(w => Grain(caller, w.Id.Id).GetAsync()));
+            .Select(w => Grain(caller, w.Id.Id).GetAsync(inList: true)));
         return ([.. found.OfType<WebhookDescription>()], stored.Count > limit ? stored[limit - 1].Id.Id : null);
     }
 
@@ -146,7 +146,7 @@ internal sealed class WebhookAccess(
     {
         if (!WebhookMessageId.TryParse(messageId, out var channel, out _)) return;
         if (caller.Capabilities.Allows(channel, Capability.History) && rules.AllowsHistory(channel)) return;
-        if (await grain.ListAttemptsAsync(new WebhookAttemptQuery { MessageId = messageId, Limit = 1 }) is { Length: 0 }) CheckPast(caller, [channel]);
+        if (await grain.ListAttemptsAsync(new WebhookAttemptQuery { MessageId = messageId, Limit = 1 }) is { Attempts: [] }) CheckPast(caller, [channel]);
     }
 
     /// <summary>Why a grain said no: there is no such subscription, or it is not in a state for this.</summary>

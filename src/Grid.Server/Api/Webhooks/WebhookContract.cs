@@ -95,7 +95,7 @@ internal sealed record WebhookItem
 
     [Description("By channel: everything up to there is settled. Of channels in which nothing waits, the last 1,000. Not in lists.")] public Dictionary<string, WebhookPosition>? Cursors { get; init; }
 
-    [Description("How far it is behind.")] public required WebhookLag Lag { get; init; }
+    [Description("How far it is behind. In lists only 4 channels are looked at, so that it can be more.")] public required WebhookLag Lag { get; init; }
 
     [Description("Requests on their way.")] public int InFlight { get; init; }
 
@@ -199,7 +199,7 @@ internal sealed record WebhookAttempt(
 
 [SparseBody, Description("A page of attempts.")]
 internal sealed record WebhookAttemptList(
-    [property: Description("Attempts, newest first.")] IReadOnlyList<WebhookAttempt> Attempts,
+    [property: Description("Attempts, newest first; there can be none though there is a next page.")] IReadOnlyList<WebhookAttempt> Attempts,
     [property: Description("What `before` is for the next page; absent on the last.")] string? Next);
 
 [SparseBody, Description("A message whose attempts are used up.")]

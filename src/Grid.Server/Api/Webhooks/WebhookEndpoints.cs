@@ -103,7 +103,7 @@ internal static class WebhookEndpoints
             .WithProblems(401, 403, 404, 409, 429, 503)
             .WithExample(
                 null,
-                """{"id":"att_7f3a","messageId":"evt_Rk9P","attempt":1,"at":"2026-01-01T12:00:00Z","durationMs":31,"status":204,"succeeded":true,"responseClipped":false}""");
+                """{"id":"att_019b796dd60000000001c2f0a45e","messageId":"evt_Rk9P","attempt":1,"at":"2026-01-01T12:00:00Z","durationMs":31,"status":204,"succeeded":true,"responseClipped":false}""");
 
         Switch("pause", PauseAsync, "Stop deliveries", "Stops deliveries and keeps everything. 409 when the subscription is not active.");
         Switch("resume", ResumeAsync, "Go on after a pause", "Goes on with the message after the cursor. 409 when the subscription is not paused.");

@@ -1,9 +1,12 @@
 using System.Text.Json;
 using Grid.Abstractions;
 using Grid.Protocol;
-using Grid.Server.Channels;
+using Grid.Server.Log;
+using Grid.Server.Webhooks;
+using Grid.Server.Webhooks.Sending;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 
 namespace Grid.Server.Api;
@@ -13,7 +16,7 @@ internal static class WebhookMessageEndpoints
 {
     private const int DefaultLimit = 50;
     private const int MaxLimit = 200;
-    private const int MaxPlace = 1024;
+    private const int MaxReplayId = 1024;
     private const string HasUrl = "The webhook has a URL: its messages are sent there.";
 
     private const string Replay = """{"id":"rp_7f3a","status":"running","delivered":120,"failed":1,"remaining":880}""";
@@ -22,7 +25,7 @@ internal static class WebhookMessageEndpoints
         """{"messageId":"msg_AQoGNWYyYzlhBm9yZGVycw","channel":"orders","epoch":"5f2c9a","offset":42,"attempts":10,"at":"2026-01-04T12:00:00Z","failure":"500"}""";
 
     private const string Attempt =
-        """{"id":"att_7f3a","messageId":"msg_AQoGNWYyYzlhBm9yZGVycw","channel":"orders","offset":42,"attempt":1,"at":"2026-01-01T12:00:00Z","durationMs":31,"status":500,"succeeded":false,"error":"status","response":"oops","responseClipped":false}""";
+        """{"id":"att_019b796dd60000000001c2f0a45e","messageId":"msg_AQoGNWYyYzlhBm9yZGVycw","channel":"orders","offset":42,"attempt":1,"at":"2026-01-01T12:00:00Z","durationMs":31,"status":500,"succeeded":false,"error":"status","response":"oops","responseClipped":false}""";
 
     /// <summary>Maps the endpoints into <c>/v1/webhooks</c>.</summary>
     public static void MapWebhookMessages(this RouteGroupBuilder group)
@@ -56,7 +59,9 @@ internal static class WebhookMessageEndpoints
         group.MapGet("/{id}/attempts", AttemptsAsync)
             .WithName("listWebhookAttempts")
             .WithSummary("List attempts")
-            .WithDescription("Requests to the endpoint and what became of them, newest first. They are kept for 30 days.")
+            .WithDescription(
+                "Requests to the endpoint and what became of them, newest first. They are kept for 30 days. One request looks at some thousands of them: where hardly any is "
+                + "one of those wanted, a page has fewer than `limit`, or none, and `next` all the same. Only a page without `next` is the last.")
             .WithQuery(
                 ("status", false, "string", "`failed` or `succeeded`. Default: both."),
                 ("messageId", false, "string", "Only those of one message."),
@@ -66,7 +71,7 @@ internal static class WebhookMessageEndpoints
                 ("limit", false, "integer", "The most attempts to list, 1 to 200. Default: 50."))
             .Produces<WebhookAttemptList>()
             .WithProblems(400, 401, 403, 404, 429, 503)
-            .WithExample(null, $$"""{"attempts":[{{Attempt}}],"next":"att_7f3a"}""");
+            .WithExample(null, $$"""{"attempts":[{{Attempt}}],"next":"att_019b796dd60000000001c2f0a45e"}""");
 
         group.MapGet("/{id}/dead-letters", DeadLettersAsync)
             .WithName("listWebhookDeadLetters")
@@ -183,11 +188,11 @@ internal static class WebhookMessageEndpoints
         var grain = await webhooks.FindAsync(caller, id);
 
         // One more than asked for tells whether there is a next page.
-        if (await grain.ListAttemptsAsync(query with { Limit = query.Limit + 1 }) is not { } found) return WebhookAccess.None();
+        if (await grain.ListAttemptsAsync(query with { Limit = query.Limit + 1 }) is not { Attempts: var found } page) return WebhookAccess.None();
         return Results.Json(
             new WebhookAttemptList(
                 [.. found.Take(query.Limit).Where(a => a.Channel is null || WebhookAccess.MayHear(caller, a.Channel)).Select(WebhookAttempt.Of)],
-                found.Length > query.Limit ? found[query.Limit - 1].Id : null),
+                found.Length > query.Limit ? found[query.Limit - 1].Id : page.Next),
             WebhookJson.Api.WebhookAttemptList);
     }
 
@@ -196,7 +201,7 @@ internal static class WebhookMessageEndpoints
         var query = context.Request.Query;
         var limit = ReadLimit(query);
         var after = One(query, "after");
-        if (after is not null && !IsPlace(after)) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
+        if (after is not null && !WebhookViews.TryParsePlace(after, out _)) throw BodyJson.Bad("The query parameter 'after' must be 'next' of the page before.");
         var caller = context.GetCaller();
         var grain = await webhooks.FindAsync(caller, id);
         if (await grain.ListDeadLettersAsync(after, limit + 1) is not { } found) return WebhookAccess.None();
@@ -206,14 +211,14 @@ internal static class WebhookMessageEndpoints
             WebhookJson.Api.WebhookDeadLetterList);
     }
 
-    private static async Task<IResult> ExportAsync(string id, HttpContext context, WebhookAccess webhooks, IChannelReader channels)
+    private static async Task<IResult> ExportAsync(string id, HttpContext context, WebhookAccess webhooks, [FromServices] MessageLogs logs)
     {
         var caller = context.GetCaller();
         var grain = await webhooks.FindAsync(caller, id);
 
         // The first page is read here, so that what is wrong is still an answer.
         return await grain.ListDeadLettersAsync(null, DeadLetterExport.PageSize) is { } first
-            ? new DeadLetterExport(grain, channels, caller, id, first)
+            ? new DeadLetterExport(grain, logs.Durable, caller, id, first)
             : WebhookAccess.None();
     }
 
@@ -248,7 +253,7 @@ internal static class WebhookMessageEndpoints
         string id, string replayId, HttpContext context, WebhookAccess webhooks, Func<IWebhookGrain, string, Task<WebhookReplay?>> call)
     {
         var grain = await webhooks.FindAsync(context.GetCaller(), id);
-        return replayId.Length <= MaxPlace && await call(grain, replayId) is { } replay
+        return replayId.Length <= MaxReplayId && await call(grain, replayId) is { } replay
             ? Results.Json(WebhookReplayItem.Of(replay), WebhookJson.Api.WebhookReplayItem)
             : WebhookAccess.NotFound("There is no such webhook, or no such replay of it.");
     }
@@ -280,7 +285,7 @@ internal static class WebhookMessageEndpoints
             (before, until) = (null, until < time ? until : time);
         }
 
-        if (before is not null && !IsPlace(before)) throw BodyJson.Bad("The query parameter 'before' must be 'next' of the page before, or a time as RFC 3339 has it.");
+        if (before is not null && !AttemptId.TryGetTime(before, out _)) throw BodyJson.Bad("The query parameter 'before' must be 'next' of the page before, or a time as RFC 3339 has it.");
         var messageId = One(query, "messageId");
         if (messageId is not null && !WebhookRules.IsMessageId(messageId)) throw BodyJson.Bad("The query parameter 'messageId' must be the id of a message.");
         return new WebhookAttemptQuery
@@ -299,9 +304,6 @@ internal static class WebhookMessageEndpoints
             Limit = ReadLimit(query),
         };
     }
-
-    /// <summary>Whether a text can be a place in a list. Others are not looked for: a store may take no control characters.</summary>
-    private static bool IsPlace(string text) => text.Length is > 0 and <= MaxPlace && !text.AsSpan().ContainsAnyExceptInRange('!', '~');
 
     private static int ReadLimit(IQueryCollection query) => SessionEndpoints.TryReadLimit(query["limit"], DefaultLimit, MaxLimit, out var limit)
         ? limit

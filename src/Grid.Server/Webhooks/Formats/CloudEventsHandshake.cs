@@ -11,13 +11,13 @@ internal enum HandshakeRefusal
     /// <summary>The answer has no <c>WebHook-Allowed-Origin</c>: the target knows nothing of the handshake, or does not want to.</summary>
     NoOrigin,
 
-    /// <summary><c>WebHook-Allowed-Origin</c> is given more than once, or names somebody else.</summary>
+    /// <summary>No <c>WebHook-Allowed-Origin</c> of the answer names who asked.</summary>
     OtherOrigin,
 
     /// <summary>A rate was asked for and the answer has no <c>WebHook-Allowed-Rate</c>.</summary>
     NoRate,
 
-    /// <summary><c>WebHook-Allowed-Rate</c> is neither a positive number nor <c>*</c>.</summary>
+    /// <summary>No <c>WebHook-Allowed-Rate</c> of the answer is a positive number or <c>*</c>.</summary>
     BadRate,
 }
 
@@ -79,7 +79,10 @@ internal static class CloudEventsHandshake
         return headers;
     }
 
-    /// <summary>Judges the answer.</summary>
+    /// <summary>
+    /// Judges the answer. A value is one name, or one rate: the specification has no lists, so one with a comma is none. A header that is there
+    /// several times, as when a proxy adds one to the target's own, consents if one of them does; of several rates the lowest holds.
+    /// </summary>
     /// <param name="origin">Who asked.</param>
     /// <param name="rateAsked">Whether a rate was asked for; then the target must name one.</param>
     /// <param name="allowedOrigin">The values of <see cref="AllowedOrigin"/> in the answer.</param>
@@ -88,19 +91,23 @@ internal static class CloudEventsHandshake
         string origin, bool rateAsked, IReadOnlyList<string> allowedOrigin, IReadOnlyList<string> allowedRate)
     {
         if (allowedOrigin.Count == 0) return Refused(HandshakeRefusal.NoOrigin);
-        // DNS names are compared without regard to case (RFC 4343).
-        var name = allowedOrigin[0].Trim();
-        if (allowedOrigin.Count > 1 || (name != Any && !name.Equals(origin, StringComparison.OrdinalIgnoreCase)))
-            return Refused(HandshakeRefusal.OtherOrigin);
-
+        if (!allowedOrigin.Any(name => IsFor(name.Trim(), origin))) return Refused(HandshakeRefusal.OtherOrigin);
         if (allowedRate.Count == 0) return rateAsked ? Refused(HandshakeRefusal.NoRate) : new(HandshakeRefusal.None, null);
-        var rate = allowedRate[0].Trim();
-        if (allowedRate.Count > 1) return Refused(HandshakeRefusal.BadRate);
-        if (rate == Any) return new(HandshakeRefusal.None, null);
-        if (rate.Length == 0 || rate.AsSpan().ContainsAnyExceptInRange('0', '9')) return Refused(HandshakeRefusal.BadRate);
+        int?[] rates = [.. allowedRate.Select(static rate => ParseRate(rate.Trim())).Where(static rate => rate != 0)];
+        return rates.Length == 0 ? Refused(HandshakeRefusal.BadRate) : new(HandshakeRefusal.None, rates.Min());
+    }
+
+    // DNS names are compared without regard to case (RFC 4343).
+    private static bool IsFor(string name, string origin) => name == Any || name.Equals(origin, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Requests a minute; null: without a limit; 0: it is no rate.</summary>
+    private static int? ParseRate(string rate)
+    {
+        if (rate == Any) return null;
+        if (rate.Length == 0 || rate.AsSpan().ContainsAnyExceptInRange('0', '9')) return 0;
+
         // A number past any rate that could be reached is a limit all the same.
-        var perMinute = int.TryParse(rate, NumberStyles.None, CultureInfo.InvariantCulture, out var read) ? read : int.MaxValue;
-        return perMinute > 0 ? new(HandshakeRefusal.None, perMinute) : Refused(HandshakeRefusal.BadRate);
+        return int.TryParse(rate, NumberStyles.None, CultureInfo.InvariantCulture, out var read) ? read : int.MaxValue;
     }
 
     private static HandshakeAnswer Refused(HandshakeRefusal why) => new(why, null);

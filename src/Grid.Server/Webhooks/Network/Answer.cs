@@ -18,7 +18,7 @@ internal sealed class Answer(DateTimeOffset startedAt, long started)
     public TimeSpan? RetryAfter { get; set; }
 
     /// <summary>The headers that the caller wanted to see; null: none of them was there.</summary>
-    public Dictionary<string, string>? Headers { get; private set; }
+    public Dictionary<string, string[]>? Headers { get; private set; }
 
     public string Body { get; private set; } = "";
 
@@ -26,8 +26,8 @@ internal sealed class Answer(DateTimeOffset startedAt, long started)
 
     public bool BodyClipped { get; private set; }
 
-    /// <summary>Keeps a header.</summary>
-    public void Add(string name, string value) => (Headers ??= new(StringComparer.OrdinalIgnoreCase))[name] = value;
+    /// <summary>Keeps a header: the value of each of its lines.</summary>
+    public void Add(string name, string[] values) => (Headers ??= new(StringComparer.OrdinalIgnoreCase))[name] = values;
 
     /// <summary>Reads the body up to the limit, and keeps its beginning.</summary>
     public async Task ReadBodyAsync(HttpContent content, WebhookNetworkOptions options, CancellationToken cancellation)

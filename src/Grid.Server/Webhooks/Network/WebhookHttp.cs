@@ -147,18 +147,18 @@ internal sealed class WebhookHttp : IDisposable
 
     private void ReadHeaders(WebhookRequest request, HttpResponseMessage response, Answer answer)
     {
-        if (First(response, "Retry-After") is { } retry) answer.RetryAfter = RetryAfter.Parse(retry, _time.GetUtcNow());
+        if (Lines(response, "Retry-After") is [var retry, ..]) answer.RetryAfter = RetryAfter.Parse(retry, _time.GetUtcNow());
         foreach (var name in request.AnswerHeaders)
         {
-            if (First(response, name) is { } value)
-                answer.Add(name, AnswerText.Make(value, MaxHeaderValue));
+            if (Lines(response, name) is { Length: > 0 } values)
+                answer.Add(name, [.. values.Select(static v => AnswerText.Make(v, MaxHeaderValue))]);
         }
     }
 
-    private static string? First(HttpResponseMessage response, string name) =>
+    private static string[] Lines(HttpResponseMessage response, string name) =>
         response.Headers.NonValidated.TryGetValues(name, out var values) || response.Content.Headers.NonValidated.TryGetValues(name, out values)
-            ? values.FirstOrDefault()
-            : null;
+            ? [.. values]
+            : [];
 
     private WebhookResponse Judge(Answer answer) => answer.Status switch
     {

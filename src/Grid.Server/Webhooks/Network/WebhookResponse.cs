@@ -38,9 +38,9 @@ internal sealed record WebhookResponse
     /// <summary>What the answer's <c>Retry-After</c> asks for, 0 to 24 h from the end of the exchange; null for none.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
-    /// <summary>The headers that the caller wanted to see, as far as the answer had them.</summary>
-    public IReadOnlyDictionary<string, string> Headers { get; init; } = NoHeaders;
+    /// <summary>The headers that the caller wanted to see, as far as the answer had them: the value of each line.</summary>
+    public IReadOnlyDictionary<string, string[]> Headers { get; init; } = NoHeaders;
 
     /// <summary>No headers.</summary>
-    public static IReadOnlyDictionary<string, string> NoHeaders { get; } = new Dictionary<string, string>();
+    public static IReadOnlyDictionary<string, string[]> NoHeaders { get; } = new Dictionary<string, string[]>();
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Security.Cryptography;
 
@@ -13,6 +14,7 @@ internal static class AttemptId
     private const int TimeDigits = 12;
     private const int Length = 4 + TimeDigits + 16;
 
+    private static readonly SearchValues<char> Digits = SearchValues.Create("0123456789abcdef");
     private static readonly string Process = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4));
     private static int _count;
 
@@ -25,7 +27,7 @@ internal static class AttemptId
     public static bool TryGetTime(string? id, out long atMs)
     {
         atMs = 0;
-        return id is { Length: Length } && id.StartsWith(Prefix, StringComparison.Ordinal)
+        return id is { Length: Length } && id.StartsWith(Prefix, StringComparison.Ordinal) && !id.AsSpan(Prefix.Length).ContainsAnyExcept(Digits)
             && long.TryParse(id.AsSpan(Prefix.Length, TimeDigits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out atMs);
     }
 }

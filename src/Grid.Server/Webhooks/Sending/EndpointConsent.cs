@@ -59,5 +59,5 @@ internal sealed class EndpointConsent(string origin)
         return response;
     }
 
-    private static string[] Values(WebhookResponse response, string name) => response.Headers.TryGetValue(name, out var value) ? [value] : [];
+    private static string[] Values(WebhookResponse response, string name) => response.Headers.GetValueOrDefault(name) ?? [];
 }

@@ -132,9 +132,8 @@ internal interface IWebhookStore
     /// </summary>
     ValueTask AddAttemptsAsync(IReadOnlyList<StoredAttempt> attempts, CancellationToken cancellationToken = default);
 
-    /// <summary>Attempts, newest first.</summary>
-    ValueTask<IReadOnlyList<StoredAttempt>> ListAttemptsAsync(
-        WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default);
+    /// <summary>Attempts, newest first; as many as are wanted, or as are found among the rows that may be looked at.</summary>
+    ValueTask<AttemptPage> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default);
 
     /// <summary>Drops attempts older than a time, by whole ranges or partitions: some may stay up to a day longer.</summary>
     ValueTask DropAttemptsAsync(DateTimeOffset before, CancellationToken cancellationToken = default);

@@ -146,4 +146,14 @@ internal sealed record AttemptQuery
 
     /// <summary>The most to return.</summary>
     public int Limit { get; init; } = 50;
+
+    /// <summary>
+    /// The most rows to look at: where hardly any is one of those wanted, no request reads all that there are. More than <see cref="Limit"/>.
+    /// </summary>
+    public int MostRead { get; init; } = 2_000;
 }
+
+/// <summary>Some of the attempts that are wanted.</summary>
+/// <param name="Attempts">Newest first; there can be fewer than the limit, and none, with more to come.</param>
+/// <param name="Next">Where to go on (<see cref="AttemptQuery.Before"/>): the last attempt that was looked at. Default: all were.</param>
+internal sealed record AttemptPage(IReadOnlyList<StoredAttempt> Attempts, StoredPlace Next);

@@ -1,7 +1,9 @@
+using System.Globalization;
 using System.Reflection;
 using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Tenancy;
+using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Store;
 using Message = Grid.Protocol.Message;
 
@@ -100,6 +102,18 @@ internal sealed class FakeWebhooks
         Cursors = [],
     };
 
+    /// <summary>The id of <see cref="Attempt"/>.</summary>
+    public static string AttemptIdOf(int number) => $"att_{number * 1000:x12}{number:x8}0000002a";
+
+    /// <summary>The number of the attempt with an id.</summary>
+    public static int NumberOfAttempt(string id) => int.Parse(id.AsSpan(16, 8), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
+
+    /// <summary>The place of <see cref="DeadLetter"/>.</summary>
+    public static string PlaceOf(int number) => WebhookViews.ToText(new StoredPlace(number * 1000, $"msg_{number}"));
+
+    /// <summary>The number of the dead letter at a place.</summary>
+    public static int NumberOfPlace(string place) => int.Parse(place[(place.IndexOf('_', StringComparison.Ordinal) + 1)..], CultureInfo.InvariantCulture);
+
     public static WebhookDeadLetter DeadLetter(int number) => new()
     {
         MessageId = $"msg_{number}",
@@ -109,12 +123,12 @@ internal sealed class FakeWebhooks
         Attempts = 10,
         At = DateTimeOffset.UnixEpoch.AddSeconds(number),
         Failure = "status 500",
-        Place = $"place-{number}",
+        Place = PlaceOf(number),
     };
 
     public static WebhookAttemptDescription Attempt(int number) => new()
     {
-        Id = $"att_{number}",
+        Id = AttemptIdOf(number),
         MessageId = "msg_1",
         Channel = "orders",
         Offset = 42,
@@ -180,7 +194,7 @@ internal sealed class FakeWebhooks
             "DisableAsync" => Task.FromResult(Switch(key, found, "disabled")),
             "ResumeAsync" or "EnableAsync" => Task.FromResult(Switch(key, found, "active")),
             "SeekAsync" or "SkipAsync" or "ResendAsync" => Task.FromResult(found is not null),
-            "ListAttemptsAsync" => Task.FromResult(found is null ? null : Array.Empty<WebhookAttemptDescription>()),
+            "ListAttemptsAsync" => Task.FromResult(found is null ? null : new WebhookAttemptPage([], null)),
             "ListDeadLettersAsync" => Task.FromResult(found is null ? null : Array.Empty<WebhookDeadLetter>()),
             "RedriveAsync" => Task.FromResult<int?>(found is null ? null : 3),
             "ReplayAsync" or "GetReplayAsync" => Task.FromResult(found is null ? null : new WebhookReplay { Id = "rp_1", Status = "running", Remaining = 7 }),

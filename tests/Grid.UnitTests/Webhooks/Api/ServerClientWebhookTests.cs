@@ -104,10 +104,13 @@ public sealed class ServerClientWebhookTests : IClassFixture<WebhookApiHost>, ID
         {
             var query = (WebhookAttemptQuery)arguments[0]!;
             Assert.Equal((false, "msg_1", DateTimeOffset.UnixEpoch, 3), (query.Succeeded, query.MessageId, query.Since, query.Limit));
-            return Task.FromResult<WebhookAttemptDescription[]?>(query.Before switch
+
+            // The server looks at so many only: the second page is empty, and not the last.
+            return Task.FromResult<Grid.Abstractions.WebhookAttemptPage?>(query.Before switch
             {
-                null => [FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2), FakeWebhooks.Attempt(1)],
-                "att_2" => [FakeWebhooks.Attempt(1)],
+                null => new([FakeWebhooks.Attempt(9), FakeWebhooks.Attempt(8), FakeWebhooks.Attempt(7)], FakeWebhooks.AttemptIdOf(7)),
+                var id when id == FakeWebhooks.AttemptIdOf(8) => new([], FakeWebhooks.AttemptIdOf(5)),
+                var id when id == FakeWebhooks.AttemptIdOf(5) => new([FakeWebhooks.Attempt(1)], null),
                 _ => throw new InvalidOperationException(query.Before),
             });
         };
@@ -118,7 +121,7 @@ public sealed class ServerClientWebhookTests : IClassFixture<WebhookApiHost>, ID
             attempts.Add(attempt);
         }
 
-        Assert.Equal([3, 2, 1], attempts.Select(a => a.Attempt));
+        Assert.Equal([9, 8, 1], attempts.Select(a => a.Attempt));
         Assert.Equal((500, "status", "oops <é>"), (attempts[0].Status, attempts[0].Error, attempts[0].Response));
     }
 

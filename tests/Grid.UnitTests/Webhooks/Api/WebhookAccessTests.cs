@@ -141,7 +141,7 @@ public sealed class WebhookAccessTests : IClassFixture<WebhookApiHost>
         await _host.EmptyAsync("POST", $"/{Id}{PathOf("room:1")}", status: HttpStatusCode.Accepted);
 
         // One that was sent is no secret.
-        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptDescription[]?>([FakeWebhooks.Attempt(1)]);
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptPage?>(new([FakeWebhooks.Attempt(1)], null));
         await _host.EmptyAsync("POST", $"/{Id}{PathOf("secret:1")}", status: HttpStatusCode.Accepted);
         var (response, text) = await _host.SendAsync("POST", "/wh_2" + PathOf("room:1"), null, FakeAuthenticator.Rooms);
         using (response) Assert.True(response.IsSuccessStatusCode, text);

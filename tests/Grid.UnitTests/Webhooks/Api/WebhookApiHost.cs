@@ -7,6 +7,7 @@ using Grid.Protocol;
 using Grid.Server.Api;
 using Grid.Server.Channels;
 using Grid.Server.Hosting;
+using Grid.Server.Log;
 using Grid.Server.Relay;
 using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Network;
@@ -47,6 +48,8 @@ public sealed class WebhookApiHost : IAsyncLifetime
         builder.Services.AddSingleton(Answering.Silent<IChannelPublisher>());
         builder.Services.AddSingleton(Answering.Silent<IGridDirectory>());
         builder.Services.AddSingleton(Answering.Make<IChannelReader>(ReadChannel));
+        builder.Services.AddSingleton(s => new MessageLogs(
+            Answering.Make<IMessageLog>(ReadChannel), Answering.Silent<IMessageLog>(), s.GetRequiredService<NamespacePolicies>()));
         builder.Services.AddGridApi();
         _app = builder.Build();
         _app.MapGridApi();

@@ -25,8 +25,8 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     {
         var attempt = await _host.JsonAsync("POST", $"/{Id}/test");
         var expected = JsonNode.Parse(
-            """
-            {"id":"att_1","messageId":"msg_1","attempt":1,"at":"1970-01-01T00:00:01Z","durationMs":31,"status":500,"succeeded":false,"error":"status",
+            $$"""
+            {"id":"{{FakeWebhooks.AttemptIdOf(1)}}","messageId":"msg_1","attempt":1,"at":"1970-01-01T00:00:01Z","durationMs":31,"status":500,"succeeded":false,"error":"status",
             "response":"oops <é>","responseClipped":false}
             """);
         Assert.True(JsonNode.DeepEquals(expected, attempt), attempt.ToJsonString());
@@ -127,15 +127,15 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     {
         // The subscription was narrowed to a room after messages of the orders had failed.
         DeadLetters(3);
-        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptDescription[]?>(
-            [FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2) with { Channel = "room:1" }, FakeWebhooks.Attempt(1) with { Channel = null }]);
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptPage?>(
+            new([FakeWebhooks.Attempt(3), FakeWebhooks.Attempt(2) with { Channel = "room:1" }, FakeWebhooks.Attempt(1) with { Channel = null }], FakeWebhooks.AttemptIdOf(1)));
         _host.Webhooks.Existing[$"acme/{Id}"] = FakeWebhooks.Describe(Id, new WebhookDefinition { Url = "https://example.com/", Channels = ["room:*"] });
         foreach (var (key, letters, attempts) in ((string, int, int)[])[(FakeAuthenticator.Key, 2, 2), (FakeAuthenticator.Rooms, 0, 1)])
         {
             var page = await _host.JsonAsync("GET", $"/{Id}/dead-letters?limit=2", credential: key);
-            Assert.Equal((letters, "place-2"), (page["deadLetters"]!.AsArray().Count, (string?)page["next"]));
+            Assert.Equal((letters, FakeWebhooks.PlaceOf(2)), (page["deadLetters"]!.AsArray().Count, (string?)page["next"]));
             page = await _host.JsonAsync("GET", $"/{Id}/attempts?limit=2", credential: key);
-            Assert.Equal((attempts, "att_2"), (page["attempts"]!.AsArray().Count, (string?)page["next"]));
+            Assert.Equal((attempts, FakeWebhooks.AttemptIdOf(2)), (page["attempts"]!.AsArray().Count, (string?)page["next"]));
             var (response, text) = await _host.SendAsync("GET", $"/{Id}/dead-letters/export", credential: key);
             using (response) Assert.Equal(letters == 0 ? 0 : 3, text.Count(c => c == '\n'));
         }
@@ -161,9 +161,9 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
         _host.Webhooks.Answers["ListAttemptsAsync"] = arguments =>
         {
             var query = (WebhookAttemptQuery)arguments[0]!;
-            var before = query.Before is { } id ? int.Parse(id[4..], CultureInfo.InvariantCulture) : 8;
-            return Task.FromResult<WebhookAttemptDescription[]?>(
-                [.. Enumerable.Range(1, before - 1).Reverse().Take(query.Limit).Select(FakeWebhooks.Attempt)]);
+            var before = query.Before is { } id ? FakeWebhooks.NumberOfAttempt(id) : 8;
+            return Task.FromResult<WebhookAttemptPage?>(
+                new([.. Enumerable.Range(1, before - 1).Reverse().Take(query.Limit).Select(FakeWebhooks.Attempt)], null));
         };
         var (numbers, next) = (new List<int>(), "");
         do
@@ -178,14 +178,24 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     }
 
     [Fact]
+    public async Task A_page_of_attempts_can_be_empty_with_more_to_come()
+    {
+        _host.Webhooks.Answers["ListAttemptsAsync"] = _ => Task.FromResult<WebhookAttemptPage?>(new([], FakeWebhooks.AttemptIdOf(2)));
+        var page = await _host.JsonAsync("GET", $"/{Id}/attempts?status=succeeded");
+        Assert.Equal((0, FakeWebhooks.AttemptIdOf(2)), (page["attempts"]!.AsArray().Count, (string?)page["next"]));
+        await _host.JsonAsync("GET", $"/{Id}/attempts?status=succeeded&before={page["next"]}");
+        Assert.Equal(FakeWebhooks.AttemptIdOf(2), ((WebhookAttemptQuery)_host.Webhooks.Arguments[0]!).Before);
+    }
+
+    [Fact]
     public async Task Attempts_are_asked_for_by_what_they_are()
     {
         await _host.JsonAsync("GET", $"/{Id}/attempts");
         Assert.Equal(new WebhookAttemptQuery { Limit = 51 }, _host.Webhooks.Arguments[0]);
-        await _host.JsonAsync("GET", $"/{Id}/attempts?status=failed&messageId=msg_1&before=att_9&since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00%2B00:00&limit=200");
+        await _host.JsonAsync("GET", $"/{Id}/attempts?status=failed&messageId=msg_1&before={FakeWebhooks.AttemptIdOf(9)}&since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00%2B00:00&limit=200");
         var since = new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
         Assert.Equal(
-            new WebhookAttemptQuery { Succeeded = false, MessageId = "msg_1", Before = "att_9", Since = since, Until = since.AddDays(1), Limit = 201 },
+            new WebhookAttemptQuery { Succeeded = false, MessageId = "msg_1", Before = FakeWebhooks.AttemptIdOf(9), Since = since, Until = since.AddDays(1), Limit = 201 },
             _host.Webhooks.Arguments[0]);
         await _host.JsonAsync("GET", $"/{Id}/attempts?status=succeeded&before=2026-01-01T00:00:00Z");
         Assert.Equal(new WebhookAttemptQuery { Succeeded = true, Until = since, Limit = 51 }, _host.Webhooks.Arguments[0]);
@@ -203,10 +213,20 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     [InlineData("attempts?limit=0")]
     [InlineData("attempts?limit=201")]
     [InlineData("attempts?before=att_%00")]
+    [InlineData("attempts?before=garbage")]
+    [InlineData("attempts?before=att_7f3a")]
+    [InlineData("attempts?before=att_00000000232800000009000000zz")]
+    [InlineData("attempts?before=1000.msg_1")]
     [InlineData("dead-letters?after=")]
     [InlineData("dead-letters?after=1.%00")]
     [InlineData("dead-letters?after=1.%C3%A9")]
     [InlineData("dead-letters?after=a&after=b")]
+    [InlineData("dead-letters?after=garbage")]
+    [InlineData("dead-letters?after=1000")]
+    [InlineData("dead-letters?after=1000.")]
+    [InlineData("dead-letters?after=.msg_1")]
+    [InlineData("dead-letters?after=-1.msg_1")]
+    [InlineData("dead-letters?after=99999999999999999999.msg_1")]
     [InlineData("dead-letters?limit=201")]
     public async Task Bad_questions(string query)
     {
@@ -219,11 +239,11 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     {
         DeadLetters(5);
         var first = await _host.JsonAsync("GET", $"/{Id}/dead-letters?limit=3");
-        Assert.Equal("place-3", (string?)first["next"]);
+        Assert.Equal(FakeWebhooks.PlaceOf(3), (string?)first["next"]);
         var expected = JsonNode.Parse(
             """{"messageId":"msg_5","channel":"orders","epoch":"e1","offset":5,"attempts":10,"at":"1970-01-01T00:00:05Z","failure":"status 500"}""");
         Assert.True(JsonNode.DeepEquals(expected, first["deadLetters"]![0]), first.ToJsonString());
-        var second = await _host.JsonAsync("GET", $"/{Id}/dead-letters?limit=3&after=place-3");
+        var second = await _host.JsonAsync("GET", $"/{Id}/dead-letters?limit=3&after={FakeWebhooks.PlaceOf(3)}");
         Assert.Equal(["msg_2", "msg_1"], second["deadLetters"]!.AsArray().Select(d => (string?)d!["messageId"]));
         Assert.Null(second["next"]);
     }
@@ -338,7 +358,7 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     /// <summary>Makes dead letters 1 to <paramref name="count"/>, the last one the newest.</summary>
     private void DeadLetters(int count) => _host.Webhooks.Answers["ListDeadLettersAsync"] = arguments =>
     {
-        var before = arguments[0] is string place ? int.Parse(place[6..], CultureInfo.InvariantCulture) : count + 1;
+        var before = arguments[0] is string place ? FakeWebhooks.NumberOfPlace(place) : count + 1;
         return Task.FromResult<WebhookDeadLetter[]?>(
             [.. Enumerable.Range(1, before - 1).Reverse().Take((int)arguments[1]!).Select(FakeWebhooks.DeadLetter)]);
     };

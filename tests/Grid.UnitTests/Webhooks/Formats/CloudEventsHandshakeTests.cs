@@ -72,10 +72,25 @@ public sealed class CloudEventsHandshakeTests
         Assert.Null(answer.PerMinute);
     }
 
-    [Fact]
-    public void Headers_given_twice_are_no_consent()
+    [Theory]
+    [InlineData("other.example.com|grid.example.com", "", null)]
+    [InlineData("grid.example.com|grid.example.com", "", null)]
+    [InlineData("|*", "", null)]
+    [InlineData("*", "100|50", 50)]
+    [InlineData("*", "*|50", 50)]
+    [InlineData("*", "many|0|50", 50)]
+    [InlineData("*", "many|*", null)]
+    public void Of_headers_given_twice_one_that_consents_is_enough(string origins, string rates, int? perMinute)
     {
-        Assert.Equal(HandshakeRefusal.OtherOrigin, CloudEventsHandshake.Judge(Origin, false, [Origin, Origin], []).Refusal);
-        Assert.Equal(HandshakeRefusal.BadRate, CloudEventsHandshake.Judge(Origin, false, [Origin], ["1", "2"]).Refusal);
+        var answer = CloudEventsHandshake.Judge(Origin, false, origins.Split('|'), rates.Length == 0 ? [] : rates.Split('|'));
+        Assert.True(answer.Allowed);
+        Assert.Equal(perMinute, answer.PerMinute);
+    }
+
+    [Fact]
+    public void Headers_given_twice_without_consent_are_none()
+    {
+        Assert.Equal(HandshakeRefusal.OtherOrigin, CloudEventsHandshake.Judge(Origin, false, ["a.example.com", "b.example.com"], []).Refusal);
+        Assert.Equal(HandshakeRefusal.BadRate, CloudEventsHandshake.Judge(Origin, false, [Origin], ["0", "many"]).Refusal);
     }
 }

@@ -38,6 +38,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>What was written, refused writes too.</summary>
     public int Writes { get; private set; }
 
+    /// <summary>Of how many channels the head was asked at once, the last time.</summary>
+    public int HeadsAsked { get; private set; }
+
     public List<StoredAttempt> Attempts { get; } = [];
 
     public ValueTask<AppendResult> AppendAsync(AppendRequest request, CancellationToken cancellationToken = default)
@@ -86,6 +89,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
 
     public async ValueTask<ChannelHead[]> GetHeadsAsync(IReadOnlyList<ChannelId> channels, CancellationToken cancellationToken = default)
     {
+        HeadsAsked = channels.Count;
         var heads = new ChannelHead[channels.Count];
         for (var i = 0; i < heads.Length; i++) heads[i] = await GetHeadAsync(channels[i], cancellationToken);
         return heads;
@@ -293,14 +297,21 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         }
     }
 
-    public ValueTask<IReadOnlyList<StoredAttempt>> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
+    public ValueTask<AttemptPage> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
-            return new([.. Attempts.Where(a => a.Webhook == webhook && (query.Succeeded is null || a.Succeeded == query.Succeeded)
-                    && (query.MessageId is null || a.MessageId == query.MessageId) && a.At >= query.Since
+            var found = new List<StoredAttempt>();
+            var read = 0;
+            foreach (var attempt in Attempts.Where(a => a.Webhook == webhook && (query.MessageId is null || a.MessageId == query.MessageId) && a.At >= query.Since
                     && (query.Before == default || string.CompareOrdinal(a.Id, query.Before.Name) < 0))
-                .OrderByDescending(a => a.Id, StringComparer.Ordinal).Take(query.Limit)]);
+                .OrderByDescending(a => a.Id, StringComparer.Ordinal))
+            {
+                if (query.Succeeded is null || attempt.Succeeded == query.Succeeded) found.Add(attempt);
+                if (found.Count == query.Limit || ++read == query.MostRead) return new(new AttemptPage(found, new StoredPlace(attempt.At, attempt.Id)));
+            }
+
+            return new(new AttemptPage(found, default));
         }
     }
 

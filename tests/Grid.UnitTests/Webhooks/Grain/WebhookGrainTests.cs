@@ -28,7 +28,7 @@ public sealed class WebhookGrainTests
 
         await grid.UntilNothingIsDueAsync();
         Assert.Equal(1, Assert.Single(grid.Store.SnapshotOf(grid.Id)!.Channels).Floor.Offset);
-        var attempt = Assert.Single(await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())) ?? []);
+        var attempt = Assert.Single((await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())))!.Attempts);
         Assert.Equal((204, true, verified.Id), (attempt.Status, attempt.Succeeded, attempt.MessageId));
 
         // Nothing keeps it.
@@ -257,6 +257,22 @@ public sealed class WebhookGrainTests
         await grid.ActivateAsync();
         await grid.PublishAsync("orders");
         Assert.Equal("POST", (await grid.NextAsync(endpoint)).Method);
+    }
+
+    [Fact]
+    public async Task Consent_may_be_in_any_of_several_headers()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = x => x.Request.Method == "OPTIONS"
+            ? x.RespondAsync(
+                200, "", ("WebHook-Allowed-Origin", "proxy.example"), ("WebHook-Allowed-Origin", "grid"), ("WebHook-Allowed-Rate", "6000"), ("WebHook-Allowed-Rate", "600"))
+            : x.RespondAsync(200);
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Handshake = true });
+        await grid.PublishAsync("orders");
+        Assert.Equal("OPTIONS", (await grid.NextAsync(endpoint)).Method);
+        Assert.Equal("POST", (await grid.NextAsync(endpoint)).Method);
+        await grid.UntilAsync(() => WebhookDocument.Read(grid.Store.GetAsync(grid.Id).AsTask().Result!.Definition).ConsentedPerMinute == 600);
     }
 
     [Fact]

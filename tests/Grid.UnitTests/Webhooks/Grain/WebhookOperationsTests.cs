@@ -5,6 +5,8 @@ using Grid.Protocol;
 using Grid.Server.Webhooks;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Network;
+using Grid.Server.Webhooks.Sending;
+using Grid.Server.Webhooks.Store;
 using Grid.Testing.Webhooks;
 using WebhookStart = Grid.Abstractions.WebhookStart;
 
@@ -67,6 +69,48 @@ public sealed class WebhookOperationsTests
         Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(now.Definition with { Description = "changed" }, now.Version)));
         await grid.PublishAsync("orders");
         Assert.Equal("Bearer s3cret", (await grid.NextAsync(endpoint)).Header("authorization"));
+    }
+
+    [Fact]
+    public async Task Who_looks_at_a_subscription_whose_secrets_can_be_decrypted_again_has_it_send_at_once()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = await WithoutKeysAsync(endpoint);
+        await grid.PublishAsync("orders");
+        Assert.Empty((await grid.CallAsync(g => g.GetAsync()))!.Definition.Headers);
+        grid.KeysAreAway = false;
+        Assert.NotEmpty((await grid.CallAsync(g => g.GetAsync()))!.Definition.Headers);
+
+        // No time passes, and no sweep comes by.
+        Assert.Equal("Bearer s3cret", (await endpoint.Inbox.NextAsync()).Header("authorization"));
+    }
+
+    [Fact]
+    public async Task In_a_list_only_a_few_channels_are_looked_at()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = ["room:*"] });
+        Assert.True(await grid.CallAsync(g => g.PauseAsync()));
+        for (var i = 0; i < 30; i++) await grid.PublishAsync($"room:{i}");
+        grid.Time.Advance(TimeSpan.FromSeconds(2));
+        var listed = (await grid.CallAsync(g => g.GetAsync(inList: true)))!;
+        Assert.Equal((4, 4L, 2.0), (grid.Store.HeadsAsked, listed.LagMessages, listed.LagSeconds));
+        Assert.Empty(listed.Cursors);
+        var shown = (await grid.CallAsync(g => g.GetAsync()))!;
+        Assert.Equal((30, 30L, 30), (grid.Store.HeadsAsked, shown.LagMessages, shown.Cursors.Count));
+    }
+
+    [Fact]
+    public async Task An_activation_that_was_only_looked_at_goes_again()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.GetAsync(inList: true)));
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
     }
 
     [Fact]
@@ -268,6 +312,27 @@ public sealed class WebhookOperationsTests
         Assert.False(await grid.CallAsync(g => g.PauseAsync()));
         Assert.Null(await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())));
         Assert.True(grid.Host.Deactivated);
+    }
+
+    [Fact]
+    public async Task A_list_of_attempts_goes_on_where_it_looked_last()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var only = Attempt(0, WebhookErrorClass.None);
+        await grid.Store.AddAttemptsAsync([only, .. Enumerable.Range(1, 2_500).Select(i => Attempt(i, WebhookErrorClass.Status))]);
+        var query = new WebhookAttemptQuery { Succeeded = true };
+        var page = (await grid.CallAsync(g => g.ListAttemptsAsync(query)))!;
+        Assert.Empty(page.Attempts);
+        Assert.NotNull(page.Next);
+        page = (await grid.CallAsync(g => g.ListAttemptsAsync(query with { Before = page.Next })))!;
+        Assert.Equal((only.Id, null), (Assert.Single(page.Attempts).Id, page.Next));
+
+        StoredAttempt Attempt(int i, WebhookErrorClass error) => new()
+        {
+            Webhook = grid.Id, Id = AttemptId.New(grid.NowMs + i), MessageId = "msg_1", At = grid.NowMs + i, Error = error,
+        };
     }
 
     [Fact]

@@ -109,6 +109,8 @@ public sealed class WebhookSenderTests
         Assert.True(AttemptId.TryGetTime(first, out var at));
         Assert.Equal(1_700_000_000_000, at);
         Assert.False(AttemptId.TryGetTime("att_x", out _));
+        Assert.False(AttemptId.TryGetTime(first.ToUpperInvariant(), out _));
+        Assert.False(AttemptId.TryGetTime(first[..^1] + "g", out _));
         Assert.False(AttemptId.TryGetTime(null, out _));
     }
 

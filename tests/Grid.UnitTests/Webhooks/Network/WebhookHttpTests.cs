@@ -124,12 +124,12 @@ public sealed class WebhookHttpTests
     [Fact]
     public async Task Headers_that_the_caller_asks_for_are_told()
     {
-        await using var receiver = TcpReceiver.Answering("HTTP/1.1 200 OK\r\nWebHook-Allowed-Origin: grid.example\r\nAllow: POST\r\nX-Other: 1\r\nContent-Length: 0\r\n\r\n");
+        await using var receiver = TcpReceiver.Answering("HTTP/1.1 200 OK\r\nWebHook-Allowed-Origin: a.example, b.example\r\nwebhook-allowed-origin: grid.example\r\nAllow: POST\r\nX-Other: 1\r\nContent-Length: 0\r\n\r\n");
         using var http = Sender();
         var request = Request(receiver.Port) with { Method = HttpMethod.Options, Body = default, AnswerHeaders = ["WebHook-Allowed-Origin", "allow", "X-None"] };
         var response = await http.SendAsync(request).WaitAsync(Patience);
-        Assert.Equal("grid.example", response.Headers["webhook-allowed-origin"]);
-        Assert.Equal("POST", response.Headers["Allow"]);
+        Assert.Equal(["a.example, b.example", "grid.example"], response.Headers["webhook-allowed-origin"]);
+        Assert.Equal(["POST"], response.Headers["Allow"]);
         Assert.Equal(2, response.Headers.Count);
     }
 

@@ -321,6 +321,6 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
         else _faults.BeforeWrite = Fail;
         await Assert.ThrowsAsync<LogUnavailableException>(call);
         (_faults.BeforeWrite, _faults.AfterWrite) = (null, null);
-        while (!_log.Store.Writer.IsAvailable) await Task.Delay(5);
+        await Logs.HealedAsync(_log, _faults);
     }
 }

@@ -111,31 +111,39 @@ internal sealed partial class PostgresWebhookStore
         P(limit));
 
     /// <inheritdoc/>
-    public async ValueTask<IReadOnlyList<StoredAttempt>> ListAttemptsAsync(
-        WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
+    public async ValueTask<AttemptPage> ListAttemptsAsync(WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default)
     {
         var at = query.Before == default ? long.MaxValue : query.Before.At;
         List<NpgsqlParameter> parameters =
         [
             P(webhook.Tenant), P(webhook.Id), P(at), P(query.Before.Name ?? ""), P(query.Since),
-            P(PostgresAttemptDays.Of(query.Since)), P(query.Limit),
+            P(PostgresAttemptDays.Of(query.Since)), P(query.Limit), P(query.MostRead),
         ];
-        var sql = """
-            select record from webhook_attempts
-            where tenant = $1 and id = $2 and (at, name) < ($3, $4) and at >= $5 and bucket >= $6
-            """;
-        if (query.Succeeded is { } succeeded) sql += succeeded ? " and not failed" : " and failed";
+        var (where, wanted) = ("tenant = $1 and id = $2 and (at, name) < ($3, $4) and at >= $5 and bucket >= $6", "true");
         if (query.MessageId is { } message)
         {
             parameters.Add(P(message));
-            sql += " and message = $8";
+            where += " and message = $9";
         }
 
-        return await RowsAsync(
-            sql + " order by at desc, name desc limit $7",
-            r => WebhookRowRecords.ReadAttempt(webhook, r.GetFieldValue<byte[]>(0)),
+        // Those of all that failed are found by an index. Else no more rows are looked at than may be, and the last of them comes along:
+        // it says where to go on.
+        if (query is { Succeeded: false, MessageId: null }) where += " and failed";
+        else if (query.Succeeded is { } succeeded) wanted = succeeded ? "not failed" : "failed";
+        var rows = await RowsAsync(
+            $"""
+            select at, name, n, case when {wanted} then record end from (
+                select at, name, failed, record, row_number() over (order by at desc, name desc) as n
+                from webhook_attempts where {where} order by at desc, name desc limit $8) looked
+            where {wanted} or n = $8 order by at desc, name desc limit $7
+            """,
+            r => (Place: new StoredPlace(r.GetInt64(0), r.GetString(1)), Number: r.GetInt64(2), Record: r.IsDBNull(3) ? null : r.GetFieldValue<byte[]>(3)),
             cancellationToken,
             [.. parameters]);
+        var isCut = rows.Count == query.Limit || (rows.Count > 0 && rows[^1].Number == query.MostRead);
+        return new AttemptPage(
+            [.. rows.Where(static r => r.Record is not null).Select(r => WebhookRowRecords.ReadAttempt(webhook, r.Record))],
+            isCut ? rows[^1].Place : default);
     }
 
     /// <inheritdoc/>

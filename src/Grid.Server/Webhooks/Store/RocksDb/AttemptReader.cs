@@ -24,17 +24,17 @@ internal static class AttemptReader
     }
 
     /// <summary>Finds attempts, newest first, day by day.</summary>
-    public static IReadOnlyList<StoredAttempt> Read(OpenDatabase database, WebhookId webhook, AttemptQuery query)
+    public static AttemptPage Read(OpenDatabase database, WebhookId webhook, AttemptQuery query)
     {
-        var found = new List<StoredAttempt>();
+        var (found, read) = (new List<StoredAttempt>(), 0);
         var kind = query.MessageId is not null ? AttemptRowKeys.ByMessage : query.Succeeded == false ? AttemptRowKeys.Failed : AttemptRowKeys.Main;
         var (before, sinceDay) = (query.Before, AttemptRowKeys.Day(query.Since));
         using var rows = database.Db.NewIterator(database.Attempts.Handle);
         rows.SeekToLast();
-        if (!rows.Valid()) return Checked(rows, found);
+        if (!rows.Valid()) return Checked(rows, new(found, default));
         var day = AttemptRowKeys.Day(rows.GetKeySpan());
         if (before != default) day = Math.Min(day, AttemptRowKeys.Day(before.At));
-        while (day >= sinceDay && found.Count < query.Limit)
+        while (day >= sinceDay)
         {
             var start = AttemptRowKeys.Of(day, kind, webhook, query.MessageId);
             var end = before != default && day == AttemptRowKeys.Day(before.At)
@@ -42,11 +42,16 @@ internal static class AttemptReader
                 : WebhookRowKeys.After(start);
             rows.SeekForPrev(end);
             if (rows.Valid() && rows.GetKeySpan().SequenceEqual(end)) rows.Prev();
-            for (; found.Count < query.Limit && rows.Valid() && rows.GetKeySpan().StartsWith(start); rows.Prev())
+            for (; rows.Valid() && rows.GetKeySpan().StartsWith(start); rows.Prev())
             {
-                if (Attempt(database, webhook, rows, day, kind, start.Length) is not { } attempt) continue;
-                if (attempt.At < query.Since) return Checked(rows, found);
-                if (query.Succeeded is not { } wanted || attempt.Succeeded == wanted) found.Add(attempt);
+                if (Attempt(database, webhook, rows, day, kind, start.Length) is { } attempt)
+                {
+                    if (attempt.At < query.Since) return Checked(rows, new(found, default));
+                    if (query.Succeeded is not { } wanted || attempt.Succeeded == wanted) found.Add(attempt);
+                }
+
+                if (found.Count == query.Limit || ++read == query.MostRead)
+                    return Checked(rows, new(found, AttemptRowKeys.ReadPlace(rows.GetKeySpan()[start.Length..])));
             }
 
             // Where the rows go on before these: on this day with others', or on an earlier one.
@@ -54,7 +59,7 @@ internal static class AttemptReader
             day = Math.Min(day - 1, AttemptRowKeys.Day(rows.GetKeySpan()));
         }
 
-        return Checked(rows, found);
+        return Checked(rows, new(found, default));
     }
 
     private static StoredAttempt? Attempt(OpenDatabase database, WebhookId webhook, Iterator rows, int day, byte kind, int start)
@@ -64,9 +69,9 @@ internal static class AttemptReader
         return database.Db.Get(key.AsSpan(), database.Attempts.Handle) is { } record ? WebhookRowRecords.ReadAttempt(webhook, record) : null;
     }
 
-    private static List<StoredAttempt> Checked(Iterator rows, List<StoredAttempt> found)
+    private static AttemptPage Checked(Iterator rows, AttemptPage page)
     {
         Native.Instance.rocksdb_iter_get_error(rows.Handle);
-        return found;
+        return page;
     }
 }

@@ -162,7 +162,7 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
 
     /// <inheritdoc/>
     /// <remarks>On the thread pool: old attempts are on the disk.</remarks>
-    public async ValueTask<IReadOnlyList<StoredAttempt>> ListAttemptsAsync(
+    public async ValueTask<AttemptPage> ListAttemptsAsync(
         WebhookId webhook, AttemptQuery query, CancellationToken cancellationToken = default) =>
         await Task.Run(() => Guarded(database => AttemptReader.Read(database, webhook, query)), cancellationToken);
 

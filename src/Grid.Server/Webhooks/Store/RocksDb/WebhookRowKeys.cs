@@ -135,4 +135,8 @@ internal static class AttemptRowKeys
     /// <summary>A row's key.</summary>
     public static byte[] Key(byte[] start, long at, string name) =>
         [.. start, .. WebhookRowKeys.Number(at), .. Encoding.UTF8.GetBytes(name)];
+
+    /// <summary>The time and name of a row, of what its key has after the start.</summary>
+    public static StoredPlace ReadPlace(ReadOnlySpan<byte> rest) =>
+        new(BinaryPrimitives.ReadInt64BigEndian(rest), Encoding.UTF8.GetString(rest[sizeof(long)..]));
 }
