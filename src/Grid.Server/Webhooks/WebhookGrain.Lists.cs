@@ -186,10 +186,9 @@ internal sealed partial class WebhookGrain
     private async Task AskHeadsAsync(WebhookMachine machine, int most)
     {
         string[] channels = [.. _marked.Concat(machine.Channels.Where(c => !_marked.Contains(c))).Take(most)];
-        var heads = channels.Length > 0 ? await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]) : [];
+        if (channels.Length == 0) return;
+        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
         for (var i = 0; i < channels.Length; i++) machine.Notice(channels[i], heads[i].Position);
-
-        // Also where there is nothing to do: an activation that was made for this call alone goes again.
         Run();
     }
 

@@ -189,6 +189,9 @@ internal sealed partial class WebhookGrain(
 
         // The others as they are wanted.
         LookForMarks();
+
+        // Whatever call it was read for: without a round it would have no timer, and never go.
+        QueueTurn(static grain => ((WebhookGrain)grain!).Run());
     }
 
     /// <summary>Takes a definition over, as it is stored.</summary>

@@ -111,6 +111,10 @@ public sealed class WebhookOperationsTests
         await grid.ActivateAsync();
         Assert.NotNull(await grid.CallAsync(g => g.GetAsync(inList: true)));
         await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())));
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
     }
 
     [Fact]
