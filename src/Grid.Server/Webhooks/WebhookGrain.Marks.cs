@@ -99,7 +99,7 @@ internal sealed partial class WebhookGrain
     /// <summary>The next page of the pass, if there is to be one now.</summary>
     private async Task ReadOnAsync(WebhookMachine machine)
     {
-        if (_passedTo is not { } after || _readingPage || IsPull || NowMs < _passRetryAt || !machine.WantsChannels) return;
+        if (_passedTo is not { } after || _readingPage || (IsPull && _polls == 0) || NowMs < _passRetryAt || !machine.WantsChannels) return;
         _readingPage = true;
         try
         {
@@ -140,7 +140,7 @@ internal sealed partial class WebhookGrain
     private async Task FindMarkAsync(string channel)
     {
         var machine = _machine!;
-        if (!IsPull && !machine.Knows(channel) && !machine.WantsChannels)
+        if (!machine.Knows(channel) && !machine.WantsChannels)
         {
             LookForMarks();
             return;
@@ -301,28 +301,6 @@ internal sealed partial class WebhookGrain
         {
             // Appended to just now; the next time finds it.
             if (cleared[i]) _foreign.Remove(channels[i]);
-        }
-    }
-
-    /// <summary>
-    /// Nothing is sent to whoever polls, so that there is nothing to be woken for: once the channel's cursor is stored, its mark goes, and
-    /// the next poll reads on from the cursor.
-    /// </summary>
-    private async Task ClearForPollingAsync()
-    {
-        for (var tries = 0; tries < 3 && _marked.Count > 0; tries++)
-        {
-            // Those that are met while it is written are not a part of that.
-            string[] channels = [.. _marked];
-            await FlushAsync(_machine!);
-            var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
-            var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
-            for (var i = 0; i < channels.Length; i++)
-            {
-                // What a poll read meanwhile may not reach as far.
-                _machine!.Notice(channels[i], heads[i].Position);
-                if (cleared[i]) _marked.Remove(channels[i]);
-            }
         }
     }
 

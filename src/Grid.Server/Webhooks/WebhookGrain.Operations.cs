@@ -17,6 +17,9 @@ internal sealed partial class WebhookGrain
     /// <summary><see cref="WebhookStart.Named"/> for the heads.</summary>
     private const string Now = "now";
 
+    /// <summary>Whether one that is polled is about to be sent from.</summary>
+    private bool _getsUrl;
+
     private Task _lastChange = Task.CompletedTask;
 
     /// <summary>Whether the definition that is stored may be another one.</summary>
@@ -113,6 +116,14 @@ internal sealed partial class WebhookGrain
             Definition = _document.With(definition with { Headers = new Dictionary<string, string>(merged) }, _secrets).ToBytes(),
             Secrets = _secrets.Protect(WebhookSecrets.Adapt(_signing!, definition)),
         };
+        if (IsPull && definition.Url is not null)
+        {
+            // From here on it may be woken, so that no crash leaves one that has an endpoint asleep.
+            _getsUrl = true;
+            machine.Touch(NowMs);
+            await FlushAsync(machine);
+        }
+
         if (!await StoreAsync(next)) return null;
         machine.Apply(_document.Settings(options.Value), NowMs);
 
@@ -131,8 +142,6 @@ internal sealed partial class WebhookGrain
 
         if (url != _document.Definition.Url) machine.OnEndpointChanged(NowMs);
 
-        // For who polls, marks go before what they are about.
-        if (wasPull && !IsPull) machine.LookAtAll(NowMs);
         await FlushAsync(machine);
 
         if (joins) await barrier.PassAsync();

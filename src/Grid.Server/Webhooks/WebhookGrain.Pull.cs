@@ -52,8 +52,8 @@ internal sealed partial class WebhookGrain
         _polls++;
         try
         {
-            // A wake-up may have been lost.
-            await ReadMarksAsync(int.MaxValue);
+            // Nobody wakes it, and a wake-up may have been lost.
+            LookForMarks();
             while (true)
             {
                 Run();
@@ -67,7 +67,7 @@ internal sealed partial class WebhookGrain
                 if (_stopped || taken.Count >= limit || bytes >= MaxPollBytes) break;
 
                 // Taking made room for more to be read; when that brings nothing, there is no more.
-                if (_reads > 0 || _loading)
+                if (_reads > 0 || _loading || _readingPage)
                 {
                     if (time.GetElapsedTime(started) > PollPatience) break;
                     await NextStepAsync();

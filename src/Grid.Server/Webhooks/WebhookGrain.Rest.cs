@@ -34,13 +34,13 @@ internal sealed partial class WebhookGrain
             {
                 // Marks that no write came after: of a crash before they were cleared.
                 _idleSince = now;
-                if (!IsPull && ClearableMarks(machine, leaving: false) is { } late) _ = ClearAsync(machine, late);
+                if (ClearableMarks(machine, leaving: false) is { } late) _ = ClearAsync(machine, late);
             }
 
             var leave = _idleSince + (MaySleep(machine, now) ? 0 : (long)options.Value.IdleAfter.TotalMilliseconds);
             if (now >= leave)
             {
-                if (!IsPull && ClearableMarks(machine, leaving: true) is { } settled && _idleSince < now) _ = ClearAsync(machine, settled);
+                if (ClearableMarks(machine, leaving: true) is { } settled && _idleSince < now) _ = ClearAsync(machine, settled);
                 else if (!machine.HasUnwritten) Leave();
             }
 

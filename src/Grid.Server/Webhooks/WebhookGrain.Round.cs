@@ -193,7 +193,7 @@ internal sealed partial class WebhookGrain
         try
         {
             await PublishAsync(write.Effects);
-            written = await store.WriteAsync(_id, write, wake);
+            written = await store.WriteAsync(_id, MaySleepForever ? write with { Snapshot = write.Snapshot with { HeldUntil = WebhookWake.Never } } : write, wake);
         }
         catch (Exception e)
         {
@@ -230,7 +230,7 @@ internal sealed partial class WebhookGrain
     {
         await Task.Yield();
         if (_stopped || _machine is null) return;
-        if (!IsPull && !IsWriting && ClearableMarks(_machine, leaving: false) is { } settled) _ = ClearAsync(_machine, settled);
+        if (!IsWriting && ClearableMarks(_machine, leaving: false) is { } settled) _ = ClearAsync(_machine, settled);
         OnStep();
     }
 

@@ -78,6 +78,9 @@ internal sealed partial class WebhookGrain(
 
     private bool IsPull => _document.IsPull;
 
+    /// <summary>Whether the store is told that nobody is to wake it, whatever marks it has: who polls comes by itself.</summary>
+    private bool MaySleepForever => IsPull && !_getsUrl;
+
     private bool HasSecrets => _signing is not null && _headers is not null;
 
     /// <summary>The version as it is told. It is another one while headers cannot be shown, so that nobody's change means these by none.</summary>
@@ -119,9 +122,7 @@ internal sealed partial class WebhookGrain(
             if (awake) TryTakeSecrets();
             _wakeIsSuspect |= !awake;
             if (channel is not null) await FindMarkAsync(channel);
-            else if (IsPull) await ReadMarksAsync(int.MaxValue);
             else LookForMarks();
-            if (IsPull) await ClearForPollingAsync();
         }
         catch (Exception e) when (Outage.Is(e))
         {
@@ -172,8 +173,11 @@ internal sealed partial class WebhookGrain(
         snapshot = snapshot with { Generation = generation - 1, Channels = [.. snapshot.Channels.Where(c => Matches(c.Channel))] };
         var now = NowMs;
 
-        // Whoever polls leaves no marks on what was not asked for.
-        var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull);
+        // Older programs cleared the marks of who polls before what they were about was fetched: once, everything is looked at.
+        var sleeps = snapshot.HeldUntil == WebhookWake.Never;
+        if (sleeps) snapshot = snapshot with { HeldUntil = 0 };
+        var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull && !sleeps);
+        if (sleeps != IsPull) machine.Touch(now);
 
         // Somebody may have put rows there that the snapshot knows nothing of.
         if (parked is [var first, ..] && !(snapshot.StoredDue > 0 && snapshot.StoredDue <= first.Due)) machine.NoticeParked(first.Due, now);
@@ -182,10 +186,7 @@ internal sealed partial class WebhookGrain(
         foreach (var channel in former) machine.Remove(channel, now);
         _machine = machine;
         NoteMarks(marks);
-        if (!IsPull)
-        {
-            foreach (var channel in machine.Channels.Where(c => !_marked.Contains(c)).ToList()) machine.Unmarked(channel, now);
-        }
+        foreach (var channel in machine.Channels.Where(c => !_marked.Contains(c)).ToList()) machine.Unmarked(channel, now);
 
         // The others as they are wanted.
         LookForMarks();

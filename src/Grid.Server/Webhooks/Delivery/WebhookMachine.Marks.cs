@@ -7,21 +7,6 @@ internal sealed partial class WebhookMachine
 {
     private readonly Queue<(ChannelProgress Channel, long Number)> _resting = new();
 
-    /// <summary>
-    /// Has every channel looked at, also by the next activation: their records say so, where marks do not tell what waits in them.
-    /// </summary>
-    public void LookAtAll(long nowMs)
-    {
-        foreach (var channel in _channels.Values)
-        {
-            channel.StayBehind();
-            (channel.Look, channel.Rest) = (true, 0);
-            Line(channel);
-        }
-
-        _writes.Changed(nowMs);
-    }
-
     /// <summary>Has a channel looked at although nothing is known to be there. One that is not known is ignored.</summary>
     public void Look(string channel)
     {

@@ -30,7 +30,9 @@ internal sealed record WebhookSnapshot
     /// <summary>The size of the window; 0: not known.</summary>
     public int Window { get; init; }
 
-    /// <summary>Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not.</summary>
+    /// <summary>
+    /// Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not; <see cref="Store.WebhookWake.Never"/>: it is polled.
+    /// </summary>
     public long HeldUntil { get; init; }
 
     /// <summary>Since when it asks for that, without a success between, in Unix milliseconds; 0: it does not.</summary>

@@ -71,7 +71,7 @@ internal static class WebhookWake
 
     /// <summary>
     /// Before when nobody wakes it, in Unix milliseconds: while it does not deliver, while its circuit is open and the next probe is not
-    /// due, and while its endpoint wants to be left alone.
+    /// due, and while its endpoint wants to be left alone, as who polls does until <see cref="Never"/>.
     /// </summary>
     public static long NotBefore(WebhookSnapshot header) => header.Status != WebhookStatus.Active
         ? Never

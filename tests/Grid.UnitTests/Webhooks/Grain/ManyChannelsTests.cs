@@ -54,6 +54,36 @@ public sealed class ManyChannelsTests
     }
 
     [Fact]
+    public async Task Who_polls_is_never_woken_and_gets_all_that_waits_on_very_many_channels()
+    {
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(new WebhookDefinition { Channels = [All] });
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        await grid.UntilNothingIsDueAsync();
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
+        Assert.Equal(Many, (await grid.Store.GetMarksAsync(grid.Id)).Count);
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        var got = new HashSet<string>();
+        while (got.Count < Many)
+        {
+            var page = (await grid.CallAsync(g => g.PollAsync(100, TimeSpan.FromMinutes(1))))!;
+            Assert.NotEmpty(page);
+            got.UnionWith(page.Select(p => p.MessageId));
+            Assert.Equal(page.Length, await grid.CallAsync(g => g.AckAsync([.. page.Select(p => p.Lease)], [])));
+        }
+
+        await grid.UntilAsync(() => grid.Store.GetMarksAsync(grid.Id).Result.Count == 0);
+        Assert.InRange(grid.Store.SnapshotOf(grid.Id)!.Channels.Count, 1, 1_600);
+
+        // What comes later to one that is forgotten, and of which nobody told.
+        await grid.PublishAsync("room:0", wake: false);
+        var last = (await grid.CallAsync(g => g.PollAsync(100, TimeSpan.FromMinutes(1))))!;
+        Assert.Equal(("room:0", 2L), (Assert.Single(last).Channel, last[0].Message.Offset));
+    }
+
+    [Fact]
     public async Task What_comes_to_a_channel_behind_the_ones_in_line_is_found_when_it_is_wanted()
     {
         await using var endpoint = new WebhookReceiver();
