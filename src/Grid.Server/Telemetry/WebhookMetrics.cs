@@ -36,6 +36,9 @@ internal sealed class WebhookMetrics(IMeterFactory meters)
     private readonly UpDownCounter<long> _active = GridMeter.Of(meters).CreateUpDownCounter<long>(
         "grid.webhooks.active", "{webhook}", "Webhooks in memory.");
 
+    private readonly UpDownCounter<long> _readAhead = GridMeter.Of(meters).CreateUpDownCounter<long>(
+        "grid.webhooks.read_ahead", "By", "Payload bytes of messages that webhooks have read ahead of what they send.");
+
     /// <summary>Makes the counters known before they count.</summary>
     public void Announce()
     {
@@ -46,6 +49,7 @@ internal sealed class WebhookMetrics(IMeterFactory meters)
         _deadLetters.Add(0);
         _truncated.Add(0);
         _active.Add(0);
+        _readAhead.Add(0);
     }
 
     /// <summary>A request waits for its turn.</summary>
@@ -65,6 +69,9 @@ internal sealed class WebhookMetrics(IMeterFactory meters)
         if (_duration.Enabled) _duration.Record(took.TotalSeconds, Tag.Of("outcome", outcome));
         if (outcome == OutcomeKind.Delivered && kind == DeliveryKind.Fresh) _age.Record(Math.Max(0, ageMs) / 1000.0);
     }
+
+    /// <summary>More is read ahead, or less.</summary>
+    public void ReadAhead(long change) => _readAhead.Add(change);
 
     /// <summary>A subscription came into memory.</summary>
     public void Activated() => _active.Add(1);

@@ -1,3 +1,4 @@
+using Grid.Server.Telemetry;
 using Microsoft.Extensions.Options;
 
 namespace Grid.Server.Webhooks;
@@ -6,7 +7,7 @@ namespace Grid.Server.Webhooks;
 /// How much of messages all subscriptions of a silo have read ahead. When it is more than it may be, each reads a little at a time, and only
 /// when it has sent what it had: it goes on, with more reads for the same deliveries.
 /// </summary>
-internal sealed class ReadAheadBudget(IOptions<WebhookOptions> options)
+internal sealed class ReadAheadBudget(IOptions<WebhookOptions> options, WebhookMetrics metrics)
 {
     private long _bytes;
 
@@ -23,6 +24,7 @@ internal sealed class ReadAheadBudget(IOptions<WebhookOptions> options)
     {
         if (noted == bytes) return;
         Interlocked.Add(ref _bytes, bytes - noted);
+        metrics.ReadAhead(bytes - noted);
         noted = bytes;
     }
 

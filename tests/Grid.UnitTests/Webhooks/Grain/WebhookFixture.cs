@@ -32,10 +32,10 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
     public WebhookFixture(Action<WebhookOptions>? configure = null)
     {
         configure?.Invoke(Options);
-        Budget = new ReadAheadBudget(Microsoft.Extensions.Options.Options.Create(Options));
         var network = new WebhookNetworkOptions { AllowPrivateNetworks = true, RequestTimeout = TimeSpan.FromMinutes(2) };
         _http = new WebhookHttp(network, FakeResolver.Loopback, TimeProvider.System);
         _metrics = new WebhookMetrics(new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>());
+        Budget = new ReadAheadBudget(Microsoft.Extensions.Options.Options.Create(Options), _metrics);
         Sender = new WebhookSender(
             Store, Microsoft.Extensions.Options.Options.Create(Options), Microsoft.Extensions.Options.Options.Create(network), _http,
             FakeResolver.Loopback, _metrics, TimeProvider.System, NullLogger<WebhookSender>.Instance);
