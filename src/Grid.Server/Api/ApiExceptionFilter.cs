@@ -1,3 +1,4 @@
+using Grid.Abstractions;
 using Grid.Server.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -40,6 +41,7 @@ internal sealed partial class ApiExceptionFilter(ILogger<ApiExceptionFilter> log
     private static GridProblem ToProblem(Exception e) => e switch
     {
         GridProblemException known => known.Problem,
+        TooManyChannelsException => new(ErrorCode.QuotaExceeded, e.Message),
         BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } => RequestBody.TooLarge(),
         BadHttpRequestException { StatusCode: StatusCodes.Status408RequestTimeout } =>
             new(ErrorCode.BadFrame, "The body came too slowly.", StatusCodes.Status408RequestTimeout),

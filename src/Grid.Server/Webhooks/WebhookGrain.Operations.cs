@@ -1,3 +1,4 @@
+using System.Globalization;
 using Grid.Abstractions;
 using Grid.Protocol;
 using Grid.Server.Hosting;
@@ -16,6 +17,11 @@ internal sealed partial class WebhookGrain
 {
     /// <summary><see cref="WebhookStart.Named"/> for the heads.</summary>
     private const string Now = "now";
+
+    /// <summary>In how many channels the place of a time is looked for: each is some reads, and is remembered until it is where it was.</summary>
+    private const int MaxSearched = 10_000;
+
+    private const int SearchesAtOnce = 16;
 
     /// <summary>Whether one that is polled is about to be sent from.</summary>
     private bool _getsUrl;
@@ -263,8 +269,12 @@ internal sealed partial class WebhookGrain
         if (start.Since is { } since)
         {
             var places = new List<KeyValuePair<string, Position>>();
-            foreach (var channel in await MatchingChannelsAsync())
-                places.Add(new(channel, await PositionSearch.BeforeAsync(logs.Durable, ChannelOf(channel), since)));
+            foreach (var some in (await MatchingChannelsAsync()).Chunk(SearchesAtOnce))
+            {
+                var found = await Task.WhenAll(some.Select(c => PositionSearch.BeforeAsync(logs.Durable, ChannelOf(c), since).AsTask()));
+                places.AddRange(some.Zip(found, KeyValuePair.Create));
+            }
+
             return places;
         }
 
@@ -285,6 +295,12 @@ internal sealed partial class WebhookGrain
             {
                 var page = await store.FindChannelsAsync(_id.Tenant, pattern, after, Page);
                 found.UnionWith(page);
+                if (found.Count > MaxSearched)
+                {
+                    throw new TooManyChannelsException(string.Create(
+                        CultureInfo.InvariantCulture, $"The webhook matches more than {MaxSearched:N0} channels: name their positions instead of a time."));
+                }
+
                 if (page.Count < Page) break;
                 after = page[^1];
             }

@@ -35,6 +35,14 @@ public sealed class WebhookMessagesTests : IClassFixture<WebhookApiHost>
     }
 
     [Fact]
+    public async Task A_time_in_too_many_channels_is_a_limit()
+    {
+        _host.Webhooks.Answers["SeekAsync"] = _ => throw new TooManyChannelsException("The webhook matches more than 10,000 channels.");
+        var why = await _host.RefusedAsync("POST", $"/{Id}/seek", """{"since":"2026-01-01T12:00:00Z"}""", HttpStatusCode.TooManyRequests, "quota_exceeded");
+        Assert.Contains("10,000", why, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Places_to_go_on_from_are_read()
     {
         await _host.JsonAsync("POST", $"/{Id}/enable");

@@ -54,6 +54,20 @@ public sealed class ManyChannelsTests
     }
 
     [Fact]
+    public async Task A_time_is_not_looked_for_in_more_channels_than_one_call_can_bear()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        await grid.CallAsync(g => g.PauseAsync());
+        for (var i = 0; i <= 10_000; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        var since = new WebhookStart { Since = grid.Time.GetUtcNow() };
+        await Assert.ThrowsAsync<TooManyChannelsException>(() => grid.CallAsync(g => g.SeekAsync(since)));
+        await Assert.ThrowsAsync<TooManyChannelsException>(() => grid.CallAsync(g => g.ReplayAsync(since, null)));
+        Assert.Equal("paused", (await grid.CallAsync(g => g.GetAsync()))!.Status);
+    }
+
+    [Fact]
     public async Task Who_polls_is_never_woken_and_gets_all_that_waits_on_very_many_channels()
     {
         await using var grid = new WebhookFixture();
