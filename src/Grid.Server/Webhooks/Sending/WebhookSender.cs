@@ -95,10 +95,9 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
             if (_stopping) return Task.FromResult(new Outcome(OutcomeKind.Lost));
             if (!_turns.TryAdd(target.Webhook.Tenant, target.Endpoint, attempt.Kind, usualMs, job))
                 return Task.FromResult(new Outcome(OutcomeKind.LocalFault, Failure: "busy"));
+            BeginAll();
         }
 
-        _metrics.Waits();
-        Pump();
         return job.Told.Task;
     }
 
@@ -111,7 +110,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _metrics.Announce();
+        _metrics.Announce(() => _turns.Waiting, () => _turns.InFlight);
         _ticking = TickAsync();
         return Task.CompletedTask;
     }
@@ -174,30 +173,49 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <summary>Begins the requests whose turn it is. They do not run on the scheduler of whoever called.</summary>
     private void Pump()
     {
-        while (true)
+        lock (_gate) BeginAll();
+    }
+
+    /// <summary>Begins the requests whose turn it is; under the lock.</summary>
+    private void BeginAll()
+    {
+        while (Next() is { } turn)
+            ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
+    }
+
+    /// <summary>The next request to make; null: none may be made now. Under the lock. While the host stops all that wait are lost.</summary>
+    private TurnTaking<Job>.Turn? Next()
+    {
+        while (_turns.TryNext(out var turn))
         {
-            TurnTaking<Job>.Turn turn;
-            bool lost;
-            lock (_gate)
+            if (!_stopping)
             {
-                if (!_turns.TryNext(out turn)) return;
-                lost = _stopping;
-                if (lost)
-                {
-                    _turns.Done(turn, 0);
-                    if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
-                }
-                else
-                {
-                    turn.Item.StartedAt = _time.GetTimestamp();
-                    _flights.Add(turn);
-                    WatchCrowding(turn);
-                }
+                turn.Item.StartedAt = _time.GetTimestamp();
+                _flights.Add(turn);
+                WatchCrowding(turn);
+                return turn;
             }
 
-            _metrics.WaitsNoMore();
-            if (lost) turn.Item.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
-            else ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
+            _turns.Done(turn, 0);
+            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+            turn.Item.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
+        }
+
+        return null;
+    }
+
+    /// <summary>A request is over.</summary>
+    /// <returns>One whose turn it is now, for whoever made the first: to begin it elsewhere would cost a change of threads. Null: none.</returns>
+    private TurnTaking<Job>.Turn? End(TurnTaking<Job>.Turn turn, TimeSpan took)
+    {
+        lock (_gate)
+        {
+            _flights.Remove(turn);
+            _turns.Done(turn, (long)took.TotalMilliseconds);
+            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+            var next = Next();
+            if (next is not null) BeginAll();
+            return next;
         }
     }
 
@@ -232,36 +250,33 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
     }
 
-    private async Task RunAsync(TurnTaking<Job>.Turn turn)
+    /// <summary>Makes a request, and then others, as long as it is somebody's turn when one is over.</summary>
+    private async Task RunAsync(TurnTaking<Job>.Turn? turn)
     {
-        var (target, attempt) = (turn.Item.Target, turn.Item.Attempt);
-        WebhookResponse? response = null;
-        WebhookMessage message = default;
-        _metrics.Began();
-        try
+        while (turn is not null)
         {
-            message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
-            response = await ExchangeAsync(target, message, attempt.Attempt, turn.IsSlow ? _slow : _fast);
-        }
-        catch (Exception e)
-        {
-            // No endpoint can cause this: the message could not be brought into its form, or signed.
-            LogFault(target.Webhook.Tenant, target.Webhook.Id, e);
-        }
+            var (job, isSlow) = (turn.Item, turn.IsSlow);
+            var (target, attempt) = (job.Target, job.Attempt);
+            WebhookResponse? response = null;
+            WebhookMessage message = default;
+            try
+            {
+                message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
+                response = await ExchangeAsync(target, message, attempt.Attempt, isSlow ? _slow : _fast);
+            }
+            catch (Exception e)
+            {
+                // No endpoint can cause this: the message could not be brought into its form, or signed.
+                LogFault(target.Webhook.Tenant, target.Webhook.Id, e);
+            }
 
-        var took = _time.GetElapsedTime(turn.Item.StartedAt);
-        lock (_gate)
-        {
-            _flights.Remove(turn);
-            _turns.Done(turn, (long)took.TotalMilliseconds);
-            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+            var took = _time.GetElapsedTime(job.StartedAt);
+            turn = End(turn, took);
+            var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
+            _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
+            if (response is null) job.Told.TrySetResult(outcome);
+            else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, job.Told);
         }
-
-        Pump();
-        var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
-        _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
-        if (response is null) turn.Item.Told.TrySetResult(outcome);
-        else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
     }
 
     private async Task<WebhookResponse> ExchangeAsync(WebhookTarget target, WebhookMessage message, int number, WebhookHttp http)
