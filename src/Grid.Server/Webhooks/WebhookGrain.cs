@@ -42,7 +42,7 @@ internal sealed partial class WebhookGrain(
     WebhookMetrics metrics,
     IOptions<WebhookOptions> options,
     TimeProvider time,
-    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain, IAppendListener
+    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain, IAppendListener, IOutcomes
 {
     /// <summary>What is due later than this does not keep the activation: the sweep wakes it.</summary>
     private const long SoonMs = 60_000;

@@ -41,8 +41,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private static readonly TimeSpan LastWrite = TimeSpan.FromSeconds(3);
 
     private readonly Lock _gate = new();
-    private readonly TurnTaking<Job> _turns;
-    private readonly HashSet<TurnTaking<Job>.Turn> _flights = [];
+    private readonly TurnTaking<SendJob> _turns;
+    private readonly HashSet<TurnTaking<SendJob>.Turn> _flights = [];
     private readonly Dictionary<string, int> _testsOf = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _abort = new();
     private readonly CancellationTokenSource _stopTicking = new();
@@ -76,7 +76,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         OwnReceiver? receiver = null)
     {
         (_store, _options, _metrics, _time, _logger) = (store, options.Value, metrics, time, logger);
-        _turns = new TurnTaking<Job>(_options.Turns);
+        _turns = new TurnTaking<SendJob>(_options.Turns);
         (_fast, _slow) = (http, new WebhookHttp(network.Value, resolver, time));
         if (receiver is not null) (_receiver, _own) = (receiver, new WebhookHttp(network.Value, receiver, time));
         _attempts = new AttemptWriter(store, time, logger);
@@ -87,18 +87,29 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <param name="target">Where to.</param>
     /// <param name="attempt">What.</param>
     /// <param name="usualMs">How long the endpoint usually takes, in milliseconds; 0: not known.</param>
-    public Task<Outcome> SendAsync(WebhookTarget target, WebhookAttempt attempt, int usualMs)
+    /// <param name="asker">Who learns the outcome; maybe before this returns.</param>
+    public void Send(WebhookTarget target, WebhookAttempt attempt, int usualMs, IOutcomes asker)
     {
-        var job = new Job(target, attempt);
+        var job = new SendJob(target, attempt, asker);
+        Outcome refused;
         lock (_gate)
         {
-            if (_stopping) return Task.FromResult(new Outcome(OutcomeKind.Lost));
-            if (!_turns.TryAdd(target.Webhook.Tenant, target.Endpoint, attempt.Kind, usualMs, job))
-                return Task.FromResult(new Outcome(OutcomeKind.LocalFault, Failure: "busy"));
-            BeginAll();
+            if (_stopping)
+            {
+                refused = new Outcome(OutcomeKind.Lost);
+            }
+            else if (_turns.TryAdd(target.Webhook.Tenant, target.Endpoint, attempt.Kind, usualMs, job))
+            {
+                BeginAll();
+                return;
+            }
+            else
+            {
+                refused = new Outcome(OutcomeKind.LocalFault, Failure: "busy");
+            }
         }
 
-        return job.Told.Task;
+        job.Tell(refused);
     }
 
     /// <summary>Sends a <c>grid.test</c> event at once, beside all turns. Null: too many tests are under way.</summary>
@@ -184,7 +195,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     }
 
     /// <summary>The next request to make; null: none may be made now. Under the lock. While the host stops all that wait are lost.</summary>
-    private TurnTaking<Job>.Turn? Next()
+    private TurnTaking<SendJob>.Turn? Next()
     {
         while (_turns.TryNext(out var turn))
         {
@@ -198,7 +209,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
 
             _turns.Done(turn, 0);
             if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
-            turn.Item.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
+            turn.Item.Tell(new Outcome(OutcomeKind.Lost));
         }
 
         return null;
@@ -206,7 +217,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
 
     /// <summary>A request is over.</summary>
     /// <returns>One whose turn it is now, for whoever made the first: to begin it elsewhere would cost a change of threads. Null: none.</returns>
-    private TurnTaking<Job>.Turn? End(TurnTaking<Job>.Turn turn, TimeSpan took)
+    private TurnTaking<SendJob>.Turn? End(TurnTaking<SendJob>.Turn turn, TimeSpan took)
     {
         lock (_gate)
         {
@@ -251,7 +262,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     }
 
     /// <summary>Makes a request, and then others, as long as it is somebody's turn when one is over.</summary>
-    private async Task RunAsync(TurnTaking<Job>.Turn? turn)
+    private async Task RunAsync(TurnTaking<SendJob>.Turn? turn)
     {
         while (turn is not null)
         {
@@ -274,8 +285,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
             turn = End(turn, took);
             var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
             _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
-            if (response is null) job.Told.TrySetResult(outcome);
-            else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, job.Told);
+            if (response is null) job.Tell(outcome);
+            else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, job);
         }
     }
 
@@ -362,7 +373,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
     }
 
-    private void WatchCrowding(TurnTaking<Job>.Turn turn)
+    private void WatchCrowding(TurnTaking<SendJob>.Turn turn)
     {
         if (_looksAtCrowding || !_turns.IsCrowding(turn)) return;
         _looksAtCrowding = true;
@@ -385,17 +396,6 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
 
         Pump();
-    }
-
-    private sealed class Job(WebhookTarget target, WebhookAttempt attempt)
-    {
-        public WebhookTarget Target => target;
-
-        public WebhookAttempt Attempt => attempt;
-
-        public TaskCompletionSource<Outcome> Told { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public long StartedAt { get; set; }
     }
 
     [LoggerMessage(LogLevel.Warning, "{Count} webhook requests did not end in time; they are sent again by another silo")]
