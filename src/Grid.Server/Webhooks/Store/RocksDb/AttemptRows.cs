@@ -77,7 +77,7 @@ internal static class AttemptRows
         foreach (var attempt in attempts)
         {
             failed |= !attempt.Succeeded;
-            if (attempt.Ref.Channel is null || attempt.Ref.ToId() != attempt.MessageId)
+            if (attempt.Ref.Channel is null || !attempt.Ref.Has(attempt.MessageId))
             {
                 rows.Add(([.. AttemptRowKeys.Of(day, AttemptRowKeys.ByMessage, webhook, attempt.MessageId), .. place], []));
                 continue;
