@@ -116,14 +116,13 @@ internal sealed class WebhookHttp : IDisposable
         ActivityHeadersPropagator = options.PropagateTrace ? DistributedContextPropagator.Current : null,
     };
 
-    private HttpRequestMessage Message(WebhookRequest request)
+    private GuardedConnector.Request Message(WebhookRequest request)
     {
-        var message = new HttpRequestMessage(request.Method, request.Url)
+        var message = new GuardedConnector.Request(request.Method, request.Url, request.Tenant)
         {
             Version = _options.Http2 ? HttpVersion.Version20 : HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
         };
-        message.Options.Set(GuardedConnector.Tenant, request.Tenant);
         if (request.Body.Length > 0)
         {
             message.Content = new ReadOnlyMemoryContent(request.Body);
