@@ -5,7 +5,9 @@ namespace Grid.Server.Webhooks.Sending;
 /// <summary>Who has attempts made, and learns what became of them.</summary>
 internal interface IOutcomes
 {
-    /// <summary>An attempt ended, and is in the log. Called once for each, by any thread, under locks: it must return at once.</summary>
+    /// <summary>
+    /// An attempt ended, and is in the log; or it was never made. Called once for each, by any thread, under locks: it must return at once.
+    /// </summary>
     /// <param name="target">Where it went.</param>
     /// <param name="attempt">Which.</param>
     /// <param name="outcome">How.</param>

@@ -146,10 +146,10 @@ public sealed class AttemptRowsTests
     private static void WriteSingle(RocksDbMessageLog log, StoredAttempt attempt)
     {
         using var lease = log.Store.Lease();
-        var day = AttemptRowKeys.Day(attempt.At);
-        Put(AttemptRowKeys.Of(day, AttemptRowKeys.Main, Webhook), WebhookRowRecords.ToBytes(attempt));
-        Put(AttemptRowKeys.Of(day, AttemptRowKeys.ByMessage, Webhook, attempt.MessageId), []);
-        if (!attempt.Succeeded) Put(AttemptRowKeys.Of(day, AttemptRowKeys.Failed, Webhook), []);
+        var (day, own) = (AttemptRowKeys.Day(attempt.At), WebhookRowKeys.Own(Webhook));
+        Put(AttemptRowKeys.Key(day, AttemptRowKeys.Main, own), WebhookRowRecords.ToBytes(attempt));
+        Put(AttemptRowKeys.Key(day, AttemptRowKeys.ByMessage, own, AttemptRowKeys.OfMessage(attempt.MessageId)), []);
+        if (!attempt.Succeeded) Put(AttemptRowKeys.Key(day, AttemptRowKeys.Failed, own), []);
 
         void Put(byte[] start, byte[] value)
         {

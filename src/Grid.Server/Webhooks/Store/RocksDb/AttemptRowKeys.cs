@@ -50,13 +50,29 @@ internal static class AttemptRowKeys
     /// <summary>Puts a key, or the start of one, into another day.</summary>
     public static void SetDay(byte[] key, int day) => BinaryPrimitives.WriteInt32BigEndian(key, day);
 
-    /// <summary>The start of a subscription's rows of a day; of those of a message, if its id is given.</summary>
-    public static byte[] Of(int day, byte kind, WebhookId webhook, string? message = null) =>
-        [.. FirstOf(day), kind, .. WebhookRowKeys.Own(webhook), .. message is null ? [] : Named(message)];
+    /// <summary>A row's key, or the start of several.</summary>
+    /// <param name="day">The day.</param>
+    /// <param name="kind">What the row is.</param>
+    /// <param name="own">The subscription, see <see cref="WebhookRowKeys.Own"/>.</param>
+    /// <param name="part">In an index of messages: <see cref="OfMessage"/> or <see cref="OfBlock"/>; else nothing.</param>
+    /// <param name="place">The place of the row; nothing: of all.</param>
+    public static byte[] Key(int day, byte kind, byte[] own, byte[]? part = null, byte[]? place = null)
+    {
+        var key = new byte[sizeof(int) + 1 + own.Length + (part?.Length ?? 0) + (place?.Length ?? 0)];
+        SetDay(key, day);
+        key[sizeof(int)] = kind;
+        own.CopyTo(key, sizeof(int) + 1);
+        part?.CopyTo(key, sizeof(int) + 1 + own.Length);
+        place?.CopyTo(key, key.Length - place.Length);
+        return key;
+    }
 
-    /// <summary>The start of a subscription's rows of a day in the index of the block in which a message lies.</summary>
-    public static byte[] OfBlock(int day, WebhookId webhook, MessageRef message) =>
-        [.. Of(day, ByBlock, webhook), .. Named(message.Channel), .. Named(message.Epoch), .. WebhookRowKeys.Number(message.Offset / Block)];
+    /// <summary>A message in the index by ids.</summary>
+    public static byte[] OfMessage(string id) => Named(id);
+
+    /// <summary>A message's block in the index by places.</summary>
+    public static byte[] OfBlock(MessageRef message) =>
+        [.. Named(message.Channel), .. Named(message.Epoch), .. WebhookRowKeys.Number(message.Offset / Block)];
 
     /// <summary>The place of a message in its block.</summary>
     public static byte IndexOf(MessageRef message) => (byte)(message.Offset % Block);

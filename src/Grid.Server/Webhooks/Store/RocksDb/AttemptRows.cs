@@ -69,8 +69,8 @@ internal static class AttemptRows
     private static void Add(List<(byte[] Key, byte[] Value)> rows, ReadOnlySpan<StoredAttempt> attempts, byte[] record)
     {
         var newest = attempts[0];
-        var (webhook, day, place) = (newest.Webhook, AttemptRowKeys.Day(newest.At), AttemptRowKeys.Place(newest, record));
-        rows.Add(([.. AttemptRowKeys.Of(day, AttemptRowKeys.Main, webhook), .. place], record));
+        var (own, day, place) = (WebhookRowKeys.Own(newest.Webhook), AttemptRowKeys.Day(newest.At), AttemptRowKeys.Place(newest, record));
+        rows.Add((Key(AttemptRowKeys.Main), record));
 
         var failed = false;
         var blocks = new Dictionary<MessageRef, (byte First, byte Last)>();
@@ -79,21 +79,19 @@ internal static class AttemptRows
             failed |= !attempt.Succeeded;
             if (attempt.Ref.Channel is null || !attempt.Ref.Has(attempt.MessageId))
             {
-                rows.Add(([.. AttemptRowKeys.Of(day, AttemptRowKeys.ByMessage, webhook, attempt.MessageId), .. place], []));
+                rows.Add((Key(AttemptRowKeys.ByMessage, AttemptRowKeys.OfMessage(attempt.MessageId)), []));
                 continue;
             }
 
-            var block = attempt.Ref with { Offset = attempt.Ref.Offset / AttemptRowKeys.Block };
+            // A block goes by the name of its first place.
             var index = AttemptRowKeys.IndexOf(attempt.Ref);
+            var block = attempt.Ref with { Offset = attempt.Ref.Offset - index };
             blocks[block] = blocks.TryGetValue(block, out var known) ? (Math.Min(known.First, index), Math.Max(known.Last, index)) : (index, index);
         }
 
-        foreach (var (block, (first, last)) in blocks)
-        {
-            var start = AttemptRowKeys.OfBlock(day, webhook, block with { Offset = block.Offset * AttemptRowKeys.Block });
-            rows.Add(([.. start, .. place], [first, last]));
-        }
+        foreach (var (block, (first, last)) in blocks) rows.Add((Key(AttemptRowKeys.ByBlock, AttemptRowKeys.OfBlock(block)), [first, last]));
+        if (failed) rows.Add((Key(AttemptRowKeys.Failed), []));
 
-        if (failed) rows.Add(([.. AttemptRowKeys.Of(day, AttemptRowKeys.Failed, webhook), .. place], []));
+        byte[] Key(byte kind, byte[]? part = null) => AttemptRowKeys.Key(day, kind, own, part, place);
     }
 }

@@ -31,15 +31,16 @@ internal sealed class AttemptWalk : IDisposable
     /// <summary>Those that a query needs: all that is wanted is in one of them.</summary>
     public static AttemptWalk[] For(OpenDatabase database, WebhookId webhook, AttemptQuery query)
     {
-        var main = AttemptRowKeys.Of(0, AttemptRowKeys.Main, webhook);
+        var own = WebhookRowKeys.Own(webhook);
+        var main = AttemptRowKeys.Key(0, AttemptRowKeys.Main, own);
         if (query.MessageId is not { } id)
-            return [query.Succeeded == false ? new(database, AttemptRowKeys.Of(0, AttemptRowKeys.Failed, webhook), main) : new(database, main)];
+            return [query.Succeeded == false ? new(database, AttemptRowKeys.Key(0, AttemptRowKeys.Failed, own), main) : new(database, main)];
 
         // Rows of a single attempt are found by the id, whatever it is.
-        var byId = new AttemptWalk(database, AttemptRowKeys.Of(0, AttemptRowKeys.ByMessage, webhook, id), main);
-        return MessageRef.TryParseId(id, out var message)
-            ? [byId, new(database, AttemptRowKeys.OfBlock(0, webhook, message), main, AttemptRowKeys.IndexOf(message))]
-            : [byId];
+        var byId = new AttemptWalk(database, AttemptRowKeys.Key(0, AttemptRowKeys.ByMessage, own, AttemptRowKeys.OfMessage(id)), main);
+        if (!MessageRef.TryParseId(id, out var message)) return [byId];
+        var blocks = AttemptRowKeys.Key(0, AttemptRowKeys.ByBlock, own, AttemptRowKeys.OfBlock(message));
+        return [byId, new(database, blocks, main, AttemptRowKeys.IndexOf(message))];
     }
 
     /// <summary>Goes to the newest row of a day.</summary>
