@@ -25,6 +25,9 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
     private static readonly byte[] EpochKey = "epoch"u8.ToArray();
     private static readonly byte[] NextChannelKey = "nextChannel"u8.ToArray();
 
+    /// <summary>Kept: of options that nobody refers to any more the native part goes, also while a write still uses it.</summary>
+    private static readonly WriteOptions Synced = new WriteOptions().SetSync(true);
+
     private readonly RocksDbTuning _tuning = new();
     private readonly Lock _secrets = new();
     private readonly ILogger _logger;
@@ -123,7 +126,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
             var (db, meta) = (lease.Database.Db, lease.Database.Meta.Handle);
             if (db.Get(key.AsSpan(), meta) is { Length: SecretBytes } existing) return existing;
             var secret = RandomNumberGenerator.GetBytes(SecretBytes);
-            db.Put(key, secret, meta, new WriteOptions().SetSync(true));
+            db.Put(key, secret, meta, Synced);
             return secret;
         }
     }
@@ -185,7 +188,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
                     $"The data directory was written by a newer version of Grid (its format is {version}, this version knows {FormatVersion}). Start that version, or name another folder in Grid__DataDirectory.");
             var epoch = db.Get(EpochKey.AsSpan(), meta)
                 ?? throw new GridStartupException("The data directory is damaged: its store has no epoch. Restore it from a backup.");
-            if (version < FormatVersion) db.Put(FormatKey.AsSpan(), [FormatVersion], meta, new WriteOptions().SetSync(true));
+            if (version < FormatVersion) db.Put(FormatKey.AsSpan(), [FormatVersion], meta, Synced);
             return Encoding.ASCII.GetString(epoch);
         }
 
@@ -193,7 +196,7 @@ internal sealed partial class RocksDbStore : IAsyncDisposable
         using var batch = new WriteBatch();
         batch.Put(EpochKey.AsSpan(), Encoding.ASCII.GetBytes(created), meta);
         batch.Put(FormatKey.AsSpan(), [FormatVersion], meta);
-        db.Write(batch, new WriteOptions().SetSync(true));
+        db.Write(batch, Synced);
         return created;
     }
 }

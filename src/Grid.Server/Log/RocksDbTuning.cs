@@ -70,7 +70,7 @@ internal sealed class RocksDbTuning
     public ColumnFamilyOptions Expiry() => Family(4, 2, Table(16 * 1024, bloom: false), Compression.Lz4);
 
     /// <summary>
-    /// Attempts of webhooks: small rows, written once, seldom read, dropped by days. All of a day lie side by side, so each compaction
+    /// Attempts of webhooks: written once, seldom read, dropped by days. All of a day lie side by side, so each compaction
     /// rewrites much of the day: the larger the buffer and the more files that it takes, the fewer there are. A subscription's rows are
     /// inserted one behind the other.
     /// </summary>

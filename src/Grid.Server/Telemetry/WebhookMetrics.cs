@@ -15,12 +15,6 @@ internal sealed class WebhookMetrics(IMeterFactory meters)
     private readonly Histogram<double> _age = GridMeter.Of(meters).CreateAge(
         "grid.webhooks.delivery.age", "How old a message was when its first attempt had delivered it.");
 
-    private readonly UpDownCounter<long> _inFlight = GridMeter.Of(meters).CreateUpDownCounter<long>(
-        "grid.webhooks.in_flight", "{request}", "Webhook requests on their way.");
-
-    private readonly UpDownCounter<long> _waiting = GridMeter.Of(meters).CreateUpDownCounter<long>(
-        "grid.webhooks.waiting", "{request}", "Webhook requests that wait for their turn.");
-
     private readonly Counter<long> _circuits = GridMeter.Of(meters).CreateCounter<long>(
         "grid.webhooks.circuits_opened", "{circuit}", "Endpoints of webhooks that were taken for dead.");
 
@@ -40,11 +34,15 @@ internal sealed class WebhookMetrics(IMeterFactory meters)
         "grid.webhooks.read_ahead", "By", "Payload bytes of messages that webhooks have read ahead of what they send.");
 
     /// <summary>Makes the counters known before they count.</summary>
-    public void Announce()
+    /// <param name="waiting">How many requests wait for their turn.</param>
+    /// <param name="inFlight">How many are on their way.</param>
+    public void Announce(Func<int> waiting, Func<int> inFlight)
     {
+        // Looked at when they are asked for: counting would take four calls for each attempt.
+        var meter = GridMeter.Of(meters);
+        meter.CreateObservableUpDownCounter("grid.webhooks.in_flight", inFlight, "{request}", "Webhook requests on their way.");
+        meter.CreateObservableUpDownCounter("grid.webhooks.waiting", waiting, "{request}", "Webhook requests that wait for their turn.");
         foreach (var kind in Enum.GetValues<OutcomeKind>()) _attempts.Add(0, Tag.Of("outcome", kind));
-        _inFlight.Add(0);
-        _waiting.Add(0);
         _circuits.Add(0);
         _deadLetters.Add(0);
         _truncated.Add(0);
@@ -52,19 +50,9 @@ internal sealed class WebhookMetrics(IMeterFactory meters)
         _readAhead.Add(0);
     }
 
-    /// <summary>A request waits for its turn.</summary>
-    public void Waits() => _waiting.Add(1);
-
-    /// <summary>Its turn came.</summary>
-    public void WaitsNoMore() => _waiting.Add(-1);
-
-    /// <summary>A request begins.</summary>
-    public void Began() => _inFlight.Add(1);
-
     /// <summary>A request ended.</summary>
     public void Ended(OutcomeKind outcome, DeliveryKind kind, TimeSpan took, long ageMs)
     {
-        _inFlight.Add(-1);
         _attempts.Add(1, Tag.Of("outcome", outcome));
         if (_duration.Enabled) _duration.Record(took.TotalSeconds, Tag.Of("outcome", outcome));
         if (outcome == OutcomeKind.Delivered && kind == DeliveryKind.Fresh) _age.Record(Math.Max(0, ageMs) / 1000.0);

@@ -2,6 +2,7 @@ using Grid.Abstractions;
 using Grid.Server.Hosting;
 using Grid.Server.Log;
 using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Sending;
 using Grid.Server.Webhooks.Store;
 using Microsoft.Extensions.Logging;
 
@@ -15,6 +16,10 @@ internal sealed partial class WebhookGrain
 
     private readonly List<MessageDraft> _events = [];
     private readonly HashSet<WebhookEffect> _untold = new(ReferenceEqualityComparer.Instance);
+
+    /// <summary>Outcomes that came and are not taken yet; under its own lock.</summary>
+    private readonly List<(WebhookTarget Target, WebhookAttempt Attempt, Outcome Outcome)> _outcomes = [];
+    private readonly List<(WebhookTarget Target, WebhookAttempt Attempt, Outcome Outcome)> _taken = [];
     private Task<bool?> _write = Task.FromResult<bool?>(true);
     private int _reads;
 
@@ -23,7 +28,6 @@ internal sealed partial class WebhookGrain
     private bool _loading;
     private bool _running;
     private bool _again;
-    private bool _stepIsQueued;
 
     /// <summary>Whether anything but messages of <see cref="WebhookEvents.Channel"/> failed since the last success.</summary>
     private bool _othersFailed;
@@ -66,6 +70,7 @@ internal sealed partial class WebhookGrain
 
     private void Step(WebhookMachine machine, long now)
     {
+        TakeOutcomes(machine, now);
         ReturnEnded(now);
         LookAgain(machine, now);
         if (!IsPull || _polls > 0)
@@ -76,7 +81,7 @@ internal sealed partial class WebhookGrain
         }
 
         _ = ReadOnAsync(machine);
-        while (_target is { } target && machine.NextDelivery(now) is { } attempt) _ = SendAsync(machine, target, attempt);
+        while (_target is { } target && machine.NextDelivery(now) is { } attempt) sender.Send(target, attempt, machine.UsualMs, this);
         budget.Note(ref _budgeted, machine.QueuedBytes);
         if (!IsWriting && machine.BeginWrite(now) is { } write) _write = WriteAsync(machine, write);
     }
@@ -134,44 +139,42 @@ internal sealed partial class WebhookGrain
         OnStep();
     }
 
-    private async Task SendAsync(WebhookMachine machine, Sending.WebhookTarget target, WebhookAttempt attempt)
+    /// <inheritdoc/>
+    /// <remarks>Those that were written together come at once, and have one round.</remarks>
+    void IOutcomes.OnOutcome(WebhookTarget target, WebhookAttempt attempt, Outcome outcome)
     {
-        Outcome outcome;
-        try
+        lock (_outcomes)
         {
-            outcome = await sender.SendAsync(target, attempt, machine.UsualMs);
-        }
-        catch (Exception e)
-        {
-            LogSendFailed(_id, e);
-            outcome = new Outcome(OutcomeKind.Lost);
+            _outcomes.Add((target, attempt, outcome));
+            if (_outcomes.Count > 1) return;
         }
 
-        if (_stopped) return;
-        OnOutcome(machine, attempt, outcome);
-        if (target == _target && target.Consent is { IsGiven: true } && !_document.HasConsent) _ = KeepConsentAsync(target);
-        StepSoon();
+        QueueTurn(static grain => ((WebhookGrain)grain!).OnStep());
     }
 
-    /// <summary>One round for all outcomes that were written together: it goes behind them in the activation's queue.</summary>
-    private void StepSoon()
+    private void TakeOutcomes(WebhookMachine machine, long now)
     {
-        if (_stepIsQueued) return;
-        _stepIsQueued = true;
-        QueueTurn(static state =>
+        lock (_outcomes)
         {
-            var grain = (WebhookGrain)state!;
-            grain._stepIsQueued = false;
-            grain.OnStep();
-        });
+            _taken.AddRange(_outcomes);
+            _outcomes.Clear();
+        }
+
+        foreach (var (target, attempt, outcome) in _taken)
+        {
+            OnOutcome(machine, attempt, outcome, now);
+            if (target == _target && target.Consent is { IsGiven: true } && !_document.HasConsent) _ = KeepConsentAsync(target);
+        }
+
+        _taken.Clear();
     }
 
-    private void OnOutcome(WebhookMachine machine, WebhookAttempt attempt, Outcome outcome)
+    private void OnOutcome(WebhookMachine machine, WebhookAttempt attempt, Outcome outcome, long now)
     {
         var own = attempt.Ref.Channel == WebhookEvents.Channel;
         if (!own && outcome.Kind is OutcomeKind.Failed or OutcomeKind.Rejected) _othersFailed = true;
         var before = machine.PendingEffects.Count;
-        machine.OnOutcome(attempt.Number, outcome, NowMs);
+        machine.OnOutcome(attempt.Number, outcome, now);
 
         // What comes of messages about webhooks alone is not told by another such message: it would feed itself.
         for (var i = before; i < machine.PendingEffects.Count; i++)
@@ -327,9 +330,6 @@ internal sealed partial class WebhookGrain
 
     [LoggerMessage("Webhook {Webhook} could not read its failed messages; trying again")]
     private partial void LogLoadFailed(LogLevel level, WebhookId webhook, Exception exception);
-
-    [LoggerMessage(LogLevel.Error, "The sender failed for webhook {Webhook}")]
-    private partial void LogSendFailed(WebhookId webhook, Exception exception);
 
     [LoggerMessage("Webhook {Webhook} could not be written; trying again")]
     private partial void LogWriteFailed(LogLevel level, WebhookId webhook, Exception exception);

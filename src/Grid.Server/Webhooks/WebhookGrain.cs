@@ -44,7 +44,7 @@ internal sealed partial class WebhookGrain(
     ReadAheadBudget budget,
     IOptions<WebhookOptions> options,
     TimeProvider time,
-    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain, IAppendListener
+    ILogger<WebhookGrain> logger) : Grain, IWebhookGrain, IAppendListener, IOutcomes
 {
     /// <summary>How long an activation that goes waits for requests on their way, so that they need not be made again.</summary>
     private static readonly TimeSpan LastWait = TimeSpan.FromSeconds(5);

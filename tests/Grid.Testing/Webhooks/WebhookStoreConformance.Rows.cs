@@ -1,6 +1,5 @@
 using Grid.Protocol;
 using Grid.Server.Webhooks.Delivery;
-using Grid.Server.Webhooks.Network;
 using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
 using Xunit;
@@ -305,73 +304,6 @@ public abstract partial class WebhookStoreConformance
 
         Assert.Equal(all, paged);
         Assert.Equal([1000L, 1000], (await Store.ListDeadLettersAsync(webhook, new StoredPlace(1001, null), 9)).Select(d => d.At));
-    }
-
-    [Fact]
-    public async Task Attempts_are_found_by_time_message_and_outcome()
-    {
-        var (webhook, other) = (await CreateAsync("wh_1", "*"), await CreateAsync("wh_11", "*"));
-        StoredAttempt[] attempts =
-        [
-            .. Enumerable.Range(0, 60).Select(i => new StoredAttempt
-            {
-                Webhook = i % 10 == 9 ? other : webhook,
-                Id = $"att_{i:d3}",
-                MessageId = $"msg_{i % 4}",
-                Ref = i == 0 ? default : Ref(i),
-                Number = i,
-                At = Now - (long)TimeSpan.FromHours(3 * (i / 2)).TotalMilliseconds,
-                DurationMs = i,
-                Status = i % 3 == 0 ? 500 : 200,
-                Error = i % 3 == 0 ? WebhookErrorClass.Connect : WebhookErrorClass.None,
-                Detail = i % 3 == 0 ? "d\0etail" : null,
-                Answer = i == 1 ? "ä\0😀" : null,
-                AnswerClipped = i == 1,
-            }),
-        ];
-        await Task.WhenAll(attempts.Chunk(7).Select(c => Store.AddAttemptsAsync(c).AsTask()));
-        await Store.AddAttemptsAsync([.. attempts.Take(5)]);
-        await ReopenAsync();
-
-        StoredAttempt[] own = [.. attempts.Where(a => a.Webhook == webhook).OrderByDescending(a => a.At).ThenByDescending(a => a.Id, StringComparer.Ordinal)];
-        await CheckAsync(own, new AttemptQuery());
-        await CheckAsync([.. own.Where(a => a.Succeeded)], new AttemptQuery { Succeeded = true });
-        await CheckAsync([.. own.Where(a => !a.Succeeded)], new AttemptQuery { Succeeded = false });
-        await CheckAsync([.. own.Where(a => a.MessageId == "msg_2")], new AttemptQuery { MessageId = "msg_2" });
-        await CheckAsync([.. own.Where(a => a.MessageId == "msg_2" && !a.Succeeded)], new AttemptQuery { MessageId = "msg_2", Succeeded = false });
-        var since = Now - (long)TimeSpan.FromHours(30).TotalMilliseconds;
-        await CheckAsync([.. own.Where(a => a.At >= since)], new AttemptQuery { Since = since });
-        await CheckAsync([.. own.Where(a => a.At >= since && !a.Succeeded)], new AttemptQuery { Since = since, Succeeded = false });
-        await CheckAsync([], new AttemptQuery { MessageId = "msg_" });
-
-        // By whole days; what is left may be up to a day older.
-        await Store.DropAttemptsAsync(Time.GetUtcNow() - TimeSpan.FromHours(40));
-        var left = (await Store.ListAttemptsAsync(webhook, new AttemptQuery { Limit = 1000 })).Attempts;
-        var kept = Now - (long)TimeSpan.FromHours(40).TotalMilliseconds;
-        Assert.Equal(own.Where(a => a.At >= kept), left.Where(a => a.At >= kept));
-        Assert.DoesNotContain(left, a => a.At < kept - (long)TimeSpan.FromDays(1).TotalMilliseconds);
-        await Store.DropAttemptsAsync(Time.GetUtcNow() - TimeSpan.FromHours(40));
-        await Store.AddAttemptsAsync([attempts[0] with { Id = "att_new" }]);
-        Assert.Equal("att_new", (await Store.ListAttemptsAsync(webhook, new AttemptQuery { Limit = 1 })).Attempts[0].Id);
-
-        async Task CheckAsync(StoredAttempt[] expected, AttemptQuery query)
-        {
-            // Some pages have as many as are wanted, others what was found among so many rows.
-            foreach (var mostRead in (int[])[100, 5])
-            {
-                var found = new List<StoredAttempt>();
-                var asked = query with { Limit = 4, MostRead = mostRead };
-                do
-                {
-                    var page = await Store.ListAttemptsAsync(webhook, asked);
-                    found.AddRange(page.Attempts);
-                    asked = asked with { Before = page.Next };
-                }
-                while (asked.Before != default);
-
-                Assert.Equal(expected, found);
-            }
-        }
     }
 
     [Fact]

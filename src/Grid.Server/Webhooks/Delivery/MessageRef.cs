@@ -18,6 +18,9 @@ internal readonly record struct MessageRef(string Channel, string Epoch, long Of
     /// </summary>
     public string ToId() => WebhookMessageId.For(Channel, Position);
 
+    /// <summary>Whether an id is that of this message, and reads as it.</summary>
+    public bool Has(string id) => Offset > 0 && Epoch.Length is > 0 and <= Position.MaxEpochLength && WebhookMessageId.IsFor(id, Channel, Position);
+
     /// <summary>Reads the form of <see cref="ToId"/>, so that a message is found by its id without an index.</summary>
     public static bool TryParseId(string id, out MessageRef message)
     {

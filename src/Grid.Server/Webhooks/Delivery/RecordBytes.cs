@@ -11,6 +11,9 @@ internal sealed class RecordWriter
     /// <summary>What was written.</summary>
     public ReadOnlySpan<byte> Written => _bytes.WrittenSpan;
 
+    /// <summary>Begins anew, in the same memory.</summary>
+    public void Clear() => _bytes.ResetWrittenCount();
+
     /// <summary>Writes a byte.</summary>
     public void Byte(byte value)
     {
@@ -31,7 +34,7 @@ internal sealed class RecordWriter
     }
 
     /// <summary>Writes a text.</summary>
-    public void Text(string text)
+    public void Text(ReadOnlySpan<char> text)
     {
         var length = Encoding.UTF8.GetByteCount(text);
         Number(length);
@@ -44,6 +47,25 @@ internal sealed class RecordWriter
     {
         Byte(text is null ? (byte)0 : (byte)1);
         if (text is not null) Text(text);
+    }
+
+    /// <summary>
+    /// Writes a text by what it has in common with another one, which the reader must know: how much of its beginning (in UTF-16), how much
+    /// of its end, and what is between.
+    /// </summary>
+    public void TextLike(string text, string other)
+    {
+        var start = text.AsSpan().CommonPrefixLength(other);
+        var most = Math.Min(text.Length, other.Length) - start;
+        var end = 0;
+        while (end < most && text[^(end + 1)] == other[^(end + 1)]) end++;
+
+        // A character of two halves must not be cut, since neither has a form in UTF-8.
+        if (start > 0 && char.IsHighSurrogate(text[start - 1])) start--;
+        if (end > 0 && char.IsLowSurrogate(text[^end])) end--;
+        Number(start);
+        Number(end);
+        Text(text.AsSpan(start, text.Length - start - end));
     }
 
     /// <summary>Writes bytes behind their length.</summary>
@@ -119,6 +141,16 @@ internal ref struct RecordReader(ReadOnlySpan<byte> source)
     /// <summary>Reads a text that may be absent.</summary>
     /// <exception cref="InvalidDataException">The record is cut short.</exception>
     public string? OptionalText() => Byte() == 0 ? null : Text();
+
+    /// <summary>Reads a text that was written by what it has in common with another one.</summary>
+    /// <exception cref="InvalidDataException">The record is cut short, or belongs to another text.</exception>
+    public string TextLike(string other)
+    {
+        var (start, end, between) = (Number(), Number(), Text());
+        if (start > other.Length || end > other.Length - start) throw new InvalidDataException("A text in a webhook's record is like no other.");
+        if (between.Length == 0 && start == other.Length) return other;
+        return string.Concat(other.AsSpan(0, (int)start), between, other.AsSpan(other.Length - (int)end));
+    }
 
     /// <summary>Reads bytes behind their length.</summary>
     /// <exception cref="InvalidDataException">The record is cut short.</exception>

@@ -40,7 +40,7 @@ internal static class JsonBody
     /// </summary>
     public static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
-    private const int Envelope = 512;
+    private const int Envelope = 160;
 
     /// <summary>Room for a body, so that it is seldom moved.</summary>
     public static int InitialSize(Payload payload) =>

@@ -25,8 +25,16 @@ internal readonly record struct WebhookMessage(string Id, string Channel, string
     /// <summary>
     /// When the channel accepted it, by RFC 3339 in UTC with milliseconds; the same in every attempt, unlike <c>webhook-timestamp</c>.
     /// </summary>
-    public string Time => DateTimeOffset.FromUnixTimeMilliseconds(Message.At).ToString(
-        "yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+    public string Time
+    {
+        get
+        {
+            // The round-trip form has seven digits of the second. A form of one's own costs ten times as much.
+            Span<char> text = stackalloc char[28];
+            DateTimeOffset.FromUnixTimeMilliseconds(Message.At).UtcDateTime.TryFormat(text, out _, "O", CultureInfo.InvariantCulture);
+            return string.Concat(text[..23], "Z");
+        }
+    }
 
     /// <summary>A channel's message, with the id that follows from its place.</summary>
     public static WebhookMessage At(string channel, string epoch, Message message) =>

@@ -18,9 +18,6 @@ namespace Grid.Server.Webhooks.Network;
 /// </remarks>
 internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
 {
-    /// <summary>The option of a request that tells for which tenant its connection is made.</summary>
-    public static readonly HttpRequestOptionsKey<string> Tenant = new("grid.tenant");
-
     /// <summary>A name may have many addresses; a caller waits for these at most.</summary>
     private const int MaxTried = 6;
 
@@ -32,8 +29,7 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
 
     /// <summary>The handler's <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
     public ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation) =>
-        new(ConnectAsync(
-            context.DnsEndPoint, context.InitialRequestMessage.Options.TryGetValue(Tenant, out var tenant) ? tenant : string.Empty, cancellation));
+        new(ConnectAsync(context.DnsEndPoint, (context.InitialRequestMessage as Request)?.Tenant ?? string.Empty, cancellation));
 
     /// <summary>Connects to a host, for a tenant.</summary>
     /// <exception cref="WebhookConnectException">It is refused, or no connection could be made.</exception>
@@ -133,4 +129,11 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
         SocketError.ConnectionReset => "The connection was reset.",
         _ => "No connection could be made.",
     };
+
+    /// <summary>A request that tells for which tenant its connection is made. Its options would do, for a dictionary each.</summary>
+    internal sealed class Request(HttpMethod method, Uri url, string tenant) : HttpRequestMessage(method, url)
+    {
+        /// <summary>The tenant.</summary>
+        public string Tenant => tenant;
+    }
 }

@@ -116,14 +116,13 @@ internal sealed class WebhookHttp : IDisposable
         ActivityHeadersPropagator = options.PropagateTrace ? DistributedContextPropagator.Current : null,
     };
 
-    private HttpRequestMessage Message(WebhookRequest request)
+    private GuardedConnector.Request Message(WebhookRequest request)
     {
-        var message = new HttpRequestMessage(request.Method, request.Url)
+        var message = new GuardedConnector.Request(request.Method, request.Url, request.Tenant)
         {
             Version = _options.Http2 ? HttpVersion.Version20 : HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
         };
-        message.Options.Set(GuardedConnector.Tenant, request.Tenant);
         if (request.Body.Length > 0)
         {
             message.Content = new ReadOnlyMemoryContent(request.Body);
@@ -134,20 +133,33 @@ internal sealed class WebhookHttp : IDisposable
             message.Content = new ByteArrayContent([]);
         }
 
-        foreach (var (name, value) in request.Headers)
+        for (var i = 0; i < request.Headers.Count; i++)
         {
             // The handler would have TLS check the name in Host instead of the URL's.
-            if (name.Equals("Host", StringComparison.OrdinalIgnoreCase)) continue;
-            if (!message.Headers.NonValidated.Contains(name)) message.Headers.TryAddWithoutValidation(name, value);
+            var (name, value) = request.Headers[i];
+            if (name.Equals("Host", StringComparison.OrdinalIgnoreCase) || IsAmong(name, request.Headers, i)) continue;
+            message.Headers.TryAddWithoutValidation(name, value);
         }
 
-        if (!message.Headers.NonValidated.Contains("User-Agent")) message.Headers.TryAddWithoutValidation("User-Agent", Agent);
+        const string UserAgent = "User-Agent";
+        if (!IsAmong(UserAgent, request.Headers, request.Headers.Count)) message.Headers.TryAddWithoutValidation(UserAgent, Agent);
         return message;
+    }
+
+    /// <summary>Whether a name is among the first headers. Looked up here: the collection of the request parses a name each time.</summary>
+    private static bool IsAmong(string name, IReadOnlyList<KeyValuePair<string, string>> headers, int count)
+    {
+        for (var i = 0; i < count; i++)
+        {
+            if (name.Equals(headers[i].Key, StringComparison.OrdinalIgnoreCase)) return true;
+        }
+
+        return false;
     }
 
     private void ReadHeaders(WebhookRequest request, HttpResponseMessage response, Answer answer)
     {
-        if (Lines(response, "Retry-After") is [var retry, ..]) answer.RetryAfter = RetryAfter.Parse(retry, _time.GetUtcNow());
+        if (!response.IsSuccessStatusCode && Lines(response, "Retry-After") is [var retry, ..]) answer.RetryAfter = RetryAfter.Parse(retry, _time.GetUtcNow());
         foreach (var name in request.AnswerHeaders)
         {
             if (Lines(response, name) is { Length: > 0 } values)

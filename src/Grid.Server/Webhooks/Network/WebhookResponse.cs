@@ -35,7 +35,7 @@ internal sealed record WebhookResponse
     /// <summary>The bytes that were read of the body.</summary>
     public int BodyBytes { get; init; }
 
-    /// <summary>What the answer's <c>Retry-After</c> asks for, 0 to 24 h from the end of the exchange; null for none.</summary>
+    /// <summary>What the <c>Retry-After</c> of a failed exchange's answer asks for, 0 to 24 h from the end of the exchange; null for none.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
     /// <summary>The headers that the caller wanted to see, as far as the answer had them: the value of each line.</summary>

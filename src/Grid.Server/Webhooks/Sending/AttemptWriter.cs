@@ -28,11 +28,11 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
     private bool _isWriting;
 
     /// <summary>Writes an attempt, then tells its outcome.</summary>
-    public void Add(StoredAttempt attempt, Outcome outcome, TaskCompletionSource<Outcome> told)
+    public void Add(StoredAttempt attempt, Outcome outcome, SendJob job)
     {
         lock (_gate)
         {
-            _waiting.Add(new Entry(attempt, outcome, told));
+            _waiting.Add(new Entry(attempt, outcome, job));
             if (_isWriting) return;
             _isWriting = true;
             _writing = Task.Run(WriteAllAsync);
@@ -67,7 +67,7 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
             {
                 if (_stop.IsCancellationRequested)
                 {
-                    foreach (var entry in batch) entry.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
+                    foreach (var entry in batch) entry.Job.Tell(new Outcome(OutcomeKind.Lost));
                     break;
                 }
 
@@ -103,7 +103,7 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
     {
         try
         {
-            await store.AddAttemptsAsync([.. batch.Select(static e => e.Attempt)], _stop.Token);
+            await store.AddAttemptsAsync(batch.ConvertAll(static e => e.Attempt), _stop.Token);
         }
         catch (Exception e)
         {
@@ -112,11 +112,11 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
             return false;
         }
 
-        foreach (var entry in batch) entry.Told.TrySetResult(entry.Outcome);
+        foreach (var entry in batch) entry.Job.Tell(entry.Outcome);
         return true;
     }
 
-    private readonly record struct Entry(StoredAttempt Attempt, Outcome Outcome, TaskCompletionSource<Outcome> Told);
+    private readonly record struct Entry(StoredAttempt Attempt, Outcome Outcome, SendJob Job);
 
     [LoggerMessage("{Count} attempts of webhooks could not be written; trying again")]
     private static partial void LogNotWritten(ILogger logger, LogLevel level, int count, Exception exception);

@@ -15,12 +15,12 @@ internal static class OutcomeOf
     public static Outcome Response(WebhookResponse response)
     {
         var took = (long)response.Duration.TotalMilliseconds;
+        if (response.IsSuccess) return new Outcome(OutcomeKind.Delivered, took);
         var failure = response.Error == WebhookErrorClass.Status && response.Status is { } status
             ? status.ToString(CultureInfo.InvariantCulture)
             : JsonNamingPolicy.CamelCase.ConvertName(response.Error.ToString());
         return response switch
         {
-            { Error: WebhookErrorClass.None } => new Outcome(OutcomeKind.Delivered, took),
             { Error: WebhookErrorClass.Cancelled } => new Outcome(OutcomeKind.Lost, took, Failure: failure),
             { Error: WebhookErrorClass.Proxy or WebhookErrorClass.Busy } => new Outcome(OutcomeKind.LocalFault, took, Failure: failure),
             { Error: WebhookErrorClass.Status, Status: 410 } => new Outcome(OutcomeKind.Gone, took, Failure: failure),

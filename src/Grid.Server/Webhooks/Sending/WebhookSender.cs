@@ -1,7 +1,5 @@
-using System.Globalization;
 using Grid.Protocol;
 using Grid.Server.Telemetry;
-using Grid.Server.Tenancy;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Formats;
 using Grid.Server.Webhooks.Network;
@@ -41,8 +39,8 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     private static readonly TimeSpan LastWrite = TimeSpan.FromSeconds(3);
 
     private readonly Lock _gate = new();
-    private readonly TurnTaking<Job> _turns;
-    private readonly HashSet<TurnTaking<Job>.Turn> _flights = [];
+    private readonly TurnTaking<SendJob> _turns;
+    private readonly HashSet<TurnTaking<SendJob>.Turn> _flights = [];
     private readonly Dictionary<string, int> _testsOf = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _abort = new();
     private readonly CancellationTokenSource _stopTicking = new();
@@ -76,7 +74,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         OwnReceiver? receiver = null)
     {
         (_store, _options, _metrics, _time, _logger) = (store, options.Value, metrics, time, logger);
-        _turns = new TurnTaking<Job>(_options.Turns);
+        _turns = new TurnTaking<SendJob>(_options.Turns);
         (_fast, _slow) = (http, new WebhookHttp(network.Value, resolver, time));
         if (receiver is not null) (_receiver, _own) = (receiver, new WebhookHttp(network.Value, receiver, time));
         _attempts = new AttemptWriter(store, time, logger);
@@ -87,19 +85,29 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <param name="target">Where to.</param>
     /// <param name="attempt">What.</param>
     /// <param name="usualMs">How long the endpoint usually takes, in milliseconds; 0: not known.</param>
-    public Task<Outcome> SendAsync(WebhookTarget target, WebhookAttempt attempt, int usualMs)
+    /// <param name="asker">Who learns the outcome; maybe before this returns.</param>
+    public void Send(WebhookTarget target, WebhookAttempt attempt, int usualMs, IOutcomes asker)
     {
-        var job = new Job(target, attempt);
+        var job = new SendJob(target, attempt, asker);
+        Outcome refused;
         lock (_gate)
         {
-            if (_stopping) return Task.FromResult(new Outcome(OutcomeKind.Lost));
-            if (!_turns.TryAdd(target.Webhook.Tenant, target.Endpoint, attempt.Kind, usualMs, job))
-                return Task.FromResult(new Outcome(OutcomeKind.LocalFault, Failure: "busy"));
+            if (_stopping)
+            {
+                refused = new Outcome(OutcomeKind.Lost);
+            }
+            else if (_turns.TryAdd(target.Webhook.Tenant, target.Endpoint, attempt.Kind, usualMs, job))
+            {
+                BeginAll();
+                return;
+            }
+            else
+            {
+                refused = new Outcome(OutcomeKind.LocalFault, Failure: "busy");
+            }
         }
 
-        _metrics.Waits();
-        Pump();
-        return job.Told.Task;
+        job.Tell(refused);
     }
 
     /// <summary>Sends a <c>grid.test</c> event at once, beside all turns. Null: too many tests are under way.</summary>
@@ -111,7 +119,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _metrics.Announce();
+        _metrics.Announce(() => _turns.Waiting, () => _turns.InFlight);
         _ticking = TickAsync();
         return Task.CompletedTask;
     }
@@ -174,30 +182,49 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
     /// <summary>Begins the requests whose turn it is. They do not run on the scheduler of whoever called.</summary>
     private void Pump()
     {
-        while (true)
+        lock (_gate) BeginAll();
+    }
+
+    /// <summary>Begins the requests whose turn it is; under the lock.</summary>
+    private void BeginAll()
+    {
+        while (Next() is { } turn)
+            ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
+    }
+
+    /// <summary>The next request to make; null: none may be made now. Under the lock. While the host stops all that wait are lost.</summary>
+    private TurnTaking<SendJob>.Turn? Next()
+    {
+        while (_turns.TryNext(out var turn))
         {
-            TurnTaking<Job>.Turn turn;
-            bool lost;
-            lock (_gate)
+            if (!_stopping)
             {
-                if (!_turns.TryNext(out turn)) return;
-                lost = _stopping;
-                if (lost)
-                {
-                    _turns.Done(turn, 0);
-                    if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
-                }
-                else
-                {
-                    turn.Item.StartedAt = _time.GetTimestamp();
-                    _flights.Add(turn);
-                    WatchCrowding(turn);
-                }
+                turn.Item.StartedAt = _time.GetTimestamp();
+                _flights.Add(turn);
+                WatchCrowding(turn);
+                return turn;
             }
 
-            _metrics.WaitsNoMore();
-            if (lost) turn.Item.Told.TrySetResult(new Outcome(OutcomeKind.Lost));
-            else ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
+            _turns.Done(turn, 0);
+            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+            turn.Item.Tell(new Outcome(OutcomeKind.Lost));
+        }
+
+        return null;
+    }
+
+    /// <summary>A request is over.</summary>
+    /// <returns>One whose turn it is now, for whoever made the first: to begin it elsewhere would cost a change of threads. Null: none.</returns>
+    private TurnTaking<SendJob>.Turn? End(TurnTaking<SendJob>.Turn turn, TimeSpan took)
+    {
+        lock (_gate)
+        {
+            _flights.Remove(turn);
+            _turns.Done(turn, (long)took.TotalMilliseconds);
+            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
+            var next = Next();
+            if (next is not null) BeginAll();
+            return next;
         }
     }
 
@@ -232,95 +259,33 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
     }
 
-    private async Task RunAsync(TurnTaking<Job>.Turn turn)
+    /// <summary>Makes a request, and then others, as long as it is somebody's turn when one is over.</summary>
+    private async Task RunAsync(TurnTaking<SendJob>.Turn? turn)
     {
-        var (target, attempt) = (turn.Item.Target, turn.Item.Attempt);
-        WebhookResponse? response = null;
-        WebhookMessage message = default;
-        _metrics.Began();
-        try
+        while (turn is not null)
         {
-            message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
-            response = await ExchangeAsync(target, message, attempt.Attempt, turn.IsSlow ? _slow : _fast);
+            var (job, isSlow) = (turn.Item, turn.IsSlow);
+            var (target, attempt) = (job.Target, job.Attempt);
+            WebhookResponse? response = null;
+            WebhookMessage message = default;
+            try
+            {
+                message = WebhookMessage.At(attempt.Ref.Channel, attempt.Ref.Epoch, attempt.Message);
+                response = await ExchangeAsync(target, message, attempt.Attempt, isSlow ? _slow : _fast);
+            }
+            catch (Exception e)
+            {
+                // No endpoint can cause this: the message could not be brought into its form, or signed.
+                LogFault(target.Webhook.Tenant, target.Webhook.Id, e);
+            }
+
+            var took = _time.GetElapsedTime(job.StartedAt);
+            turn = End(turn, took);
+            var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
+            _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
+            if (response is null) job.Tell(outcome);
+            else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, job);
         }
-        catch (Exception e)
-        {
-            // No endpoint can cause this: the message could not be brought into its form, or signed.
-            LogFault(target.Webhook.Tenant, target.Webhook.Id, e);
-        }
-
-        var took = _time.GetElapsedTime(turn.Item.StartedAt);
-        lock (_gate)
-        {
-            _flights.Remove(turn);
-            _turns.Done(turn, (long)took.TotalMilliseconds);
-            if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
-        }
-
-        Pump();
-        var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
-        _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
-        if (response is null) turn.Item.Told.TrySetResult(outcome);
-        else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, turn.Item.Told);
-    }
-
-    private async Task<WebhookResponse> ExchangeAsync(WebhookTarget target, WebhookMessage message, int number, WebhookHttp http)
-    {
-        var url = target.Url;
-        if (target.Webhook.Tenant == TenancyBootstrap.PlaygroundTenant)
-        {
-            // The tenant's members are strangers: what they make goes to the sample receiver, whatever its URL says and whatever is allowed to others.
-            if (_own is null || _receiver?.Redirect(url) is not { } own) return Refused();
-            (http, url) = (_own, own);
-        }
-
-        if (target.Consent is { IsGiven: false } consent && await consent.AskAsync(http, target.Webhook.Tenant, url, _abort.Token) is { } refusal) return refusal;
-        var content = target.Format.Format(message);
-        var signed = StandardWebhooksSigner.Sign(message.Id, content.Body.Span, target.Secrets, _time.GetUtcNow());
-        List<KeyValuePair<string, string>> headers =
-        [
-            new(WebhookHeaders.Id, signed.Id),
-            new(WebhookHeaders.Timestamp, signed.Timestamp),
-            new(WebhookHeaders.Signature, signed.Signature),
-            new(WebhookHeaders.Channel, message.Channel),
-            new(WebhookHeaders.Offset, message.Message.Offset.ToString(CultureInfo.InvariantCulture)),
-            new(WebhookHeaders.Attempt, number.ToString(CultureInfo.InvariantCulture)),
-            .. content.Headers,
-        ];
-        if (target.Consent is { Origin: var origin }) headers.Add(new(CloudEventsHandshake.RequestOrigin, origin));
-
-        // Of a name that occurs twice the first counts, so these override nothing.
-        headers.AddRange(target.Headers);
-        return await http.SendAsync(
-            new WebhookRequest { Url = url, Tenant = target.Webhook.Tenant, Body = content.Body, ContentType = content.ContentType, Headers = headers }, _abort.Token);
-    }
-
-    private WebhookResponse Refused() => new()
-    {
-        Error = WebhookErrorClass.RefusedAddress,
-        Detail = "Webhooks of the playground go to its sample receiver only, which cannot be reached.",
-        StartedAt = _time.GetUtcNow(),
-        Duration = TimeSpan.Zero,
-    };
-
-    private static StoredAttempt Row(WebhookTarget target, string messageId, MessageRef message, int number, WebhookResponse response)
-    {
-        var at = response.StartedAt.ToUnixTimeMilliseconds();
-        return new StoredAttempt
-        {
-            Webhook = target.Webhook,
-            Id = AttemptId.New(at),
-            MessageId = messageId,
-            Ref = message,
-            Number = number,
-            At = at,
-            DurationMs = (int)response.Duration.TotalMilliseconds,
-            Status = response.Status ?? 0,
-            Error = response.Error,
-            Detail = response.Detail,
-            Answer = response.Body.Length > 0 ? response.Body : null,
-            AnswerClipped = response.BodyClipped,
-        };
     }
 
     /// <summary>Moves requests that take long to the slow ones, so that those that hang leave the others their slots.</summary>
@@ -347,7 +312,7 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
     }
 
-    private void WatchCrowding(TurnTaking<Job>.Turn turn)
+    private void WatchCrowding(TurnTaking<SendJob>.Turn turn)
     {
         if (_looksAtCrowding || !_turns.IsCrowding(turn)) return;
         _looksAtCrowding = true;
@@ -370,17 +335,6 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
         }
 
         Pump();
-    }
-
-    private sealed class Job(WebhookTarget target, WebhookAttempt attempt)
-    {
-        public WebhookTarget Target => target;
-
-        public WebhookAttempt Attempt => attempt;
-
-        public TaskCompletionSource<Outcome> Told { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public long StartedAt { get; set; }
     }
 
     [LoggerMessage(LogLevel.Warning, "{Count} webhook requests did not end in time; they are sent again by another silo")]

@@ -40,16 +40,19 @@ internal static class WebhookMessageId
     /// <summary>The id of the message at a place.</summary>
     public static string For(string channel, Position position)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(position.Offset);
-        var epochLength = Encoding.UTF8.GetByteCount(position.Epoch);
-        Span<byte> bytes = stackalloc byte[1 + epochLength + MaxOffsetBytes + channel.Length];
-        bytes[0] = checked((byte)epochLength);
-        var length = 1 + Encoding.UTF8.GetBytes(position.Epoch, bytes[1..]);
-        var rest = (ulong)position.Offset;
-        for (; rest >= 0x80; rest >>= 7) bytes[length++] = (byte)(rest | 0x80);
-        bytes[length++] = (byte)rest;
-        length += Encoding.ASCII.GetBytes(channel, bytes[length..]);
-        return Prefix + Base64Url.EncodeToString(bytes[..length]);
+        Span<byte> bytes = stackalloc byte[MaxBytes(channel, position)];
+        return Prefix + Base64Url.EncodeToString(bytes[..Write(channel, position, bytes)]);
+    }
+
+    /// <summary>Whether a text is the id of the message at a place.</summary>
+    public static bool IsFor(string id, string channel, Position position)
+    {
+        Span<byte> bytes = stackalloc byte[MaxBytes(channel, position)];
+        var written = bytes[..Write(channel, position, bytes)];
+        if (id.Length != Prefix.Length + Base64Url.GetEncodedLength(written.Length) || !id.StartsWith(Prefix, StringComparison.Ordinal)) return false;
+        Span<char> text = stackalloc char[id.Length - Prefix.Length];
+        Base64Url.EncodeToChars(written, text);
+        return id.AsSpan(Prefix.Length).SequenceEqual(text);
     }
 
     /// <summary>An id for what has no place in a channel, such as a test event: 120 random bits. It reads as no place.</summary>
@@ -90,5 +93,18 @@ internal static class WebhookMessageId
         if (For(name, position) != id) return false;
         channel = name;
         return true;
+    }
+
+    private static int MaxBytes(string channel, Position position) => 1 + Encoding.UTF8.GetMaxByteCount(position.Epoch.Length) + MaxOffsetBytes + channel.Length;
+
+    private static int Write(string channel, Position position, Span<byte> bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(position.Offset);
+        var length = 1 + Encoding.UTF8.GetBytes(position.Epoch, bytes[1..]);
+        bytes[0] = checked((byte)(length - 1));
+        var rest = (ulong)position.Offset;
+        for (; rest >= 0x80; rest >>= 7) bytes[length++] = (byte)(rest | 0x80);
+        bytes[length++] = (byte)rest;
+        return length + Encoding.ASCII.GetBytes(channel, bytes[length..]);
     }
 }

@@ -19,18 +19,18 @@ public sealed class WebhookSenderTests
         dead.Inbox.Answer = Answers.Hang;
         await using var alive = new WebhookReceiver();
         await using var grid = new WebhookFixture(o => (o.FastSlots, o.TenantSlots, o.EndpointSlots) = (4, 2, 2));
-        var hanging = Enumerable.Range(1, 50).Select(i => grid.Sender.SendAsync(Target("dead", dead), Attempt(i), 0)).ToList();
+        var hanging = Enumerable.Range(1, 50).Select(i => SendAsync(grid, Target("dead", dead), Attempt(i), 0)).ToList();
         await dead.Inbox.NextAsync();
         await dead.Inbox.NextAsync();
         for (var i = 1; i <= 50; i++)
-            Assert.Equal(OutcomeKind.Delivered, (await grid.Sender.SendAsync(Target("alive", alive), Attempt(i), 0).WaitAsync(Patience)).Kind);
+            Assert.Equal(OutcomeKind.Delivered, (await SendAsync(grid, Target("alive", alive), Attempt(i), 0).WaitAsync(Patience)).Kind);
         Assert.All(hanging, static t => Assert.False(t.IsCompleted));
         Assert.Equal(2, dead.Inbox.Count);
 
         // A stop gives up what hangs, and what waits behind it.
         await grid.Sender.StoppingAsync(CancellationToken.None);
         Assert.All(await Task.WhenAll(hanging).WaitAsync(Patience), static o => Assert.Equal(OutcomeKind.Lost, o.Kind));
-        Assert.Equal(OutcomeKind.Lost, (await grid.Sender.SendAsync(Target("alive", alive), Attempt(1), 0)).Kind);
+        Assert.Equal(OutcomeKind.Lost, (await SendAsync(grid, Target("alive", alive), Attempt(1), 0)).Kind);
     }
 
     [Fact]
@@ -41,9 +41,9 @@ public sealed class WebhookSenderTests
         await using var alive = new WebhookReceiver();
         await using var grid = new WebhookFixture(o => (o.FastSlots, o.SlowAfter) = (1, TimeSpan.FromMilliseconds(50)));
         await grid.Sender.StartAsync(CancellationToken.None);
-        var hanging = grid.Sender.SendAsync(Target("t", dead), Attempt(1), 0);
+        var hanging = SendAsync(grid, Target("t", dead), Attempt(1), 0);
         await dead.Inbox.NextAsync();
-        Assert.Equal(OutcomeKind.Delivered, (await grid.Sender.SendAsync(Target("t", alive), Attempt(1), 0).WaitAsync(Patience)).Kind);
+        Assert.Equal(OutcomeKind.Delivered, (await SendAsync(grid, Target("t", alive), Attempt(1), 0).WaitAsync(Patience)).Kind);
         Assert.False(hanging.IsCompleted);
     }
 
@@ -71,7 +71,7 @@ public sealed class WebhookSenderTests
         await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
         grid.Store.Away = true;
-        var sent = grid.Sender.SendAsync(Target("t", endpoint), Attempt(1), 0);
+        var sent = SendAsync(grid, Target("t", endpoint), Attempt(1), 0);
         await endpoint.Inbox.NextAsync();
         Assert.False(sent.IsCompleted);
         grid.Store.Away = false;
@@ -96,7 +96,7 @@ public sealed class WebhookSenderTests
         await using var endpoint = new WebhookReceiver();
         endpoint.Inbox.Answer = retryAfter is null ? Answers.Status(status) : Answers.Status(status, ("Retry-After", retryAfter));
         await using var grid = new WebhookFixture();
-        var outcome = await grid.Sender.SendAsync(Target("t", endpoint), Attempt(1), 0).WaitAsync(Patience);
+        var outcome = await SendAsync(grid, Target("t", endpoint), Attempt(1), 0).WaitAsync(Patience);
         Assert.Equal((OutcomeKind)kind, outcome.Kind);
         if (outcome.Kind == OutcomeKind.Hold) Assert.InRange(outcome.RetryAfterMs, 1_000, 120_000);
     }
@@ -114,6 +114,13 @@ public sealed class WebhookSenderTests
         Assert.False(AttemptId.TryGetTime(null, out _));
     }
 
+    private static Task<Outcome> SendAsync(WebhookFixture grid, WebhookTarget target, WebhookAttempt attempt, int usualMs)
+    {
+        var asker = new Asker();
+        grid.Sender.Send(target, attempt, usualMs, asker);
+        return asker.Told;
+    }
+
     private static WebhookTarget Target(string tenant, WebhookReceiver endpoint) => new()
     {
         Webhook = new WebhookId(tenant, "wh_1"),
@@ -125,4 +132,14 @@ public sealed class WebhookSenderTests
 
     private static WebhookAttempt Attempt(long offset) => new(
         offset, new MessageRef("c", "e", offset), new Message { Offset = offset, At = 1, Payload = Payload.Json("1"u8.ToArray()) }, 1, DeliveryKind.Fresh, false);
+
+    /// <summary>Fails if an outcome is told twice.</summary>
+    private sealed class Asker : IOutcomes
+    {
+        private readonly TaskCompletionSource<Outcome> _told = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<Outcome> Told => _told.Task;
+
+        public void OnOutcome(WebhookTarget target, WebhookAttempt attempt, Outcome outcome) => _told.SetResult(outcome);
+    }
 }

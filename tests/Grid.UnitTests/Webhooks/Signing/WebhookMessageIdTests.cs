@@ -29,7 +29,12 @@ public sealed class WebhookMessageIdTests
 
     [Property]
     public Property Another_place_has_another_id() => Prop.ForAll(Places, Places, (a, b) =>
-        Assert.Equal(a == b, WebhookMessageId.For(a.Channel, a.Position) == WebhookMessageId.For(b.Channel, b.Position)));
+    {
+        var id = WebhookMessageId.For(a.Channel, a.Position);
+        Assert.True(WebhookMessageId.IsFor(id, a.Channel, a.Position));
+        Assert.Equal(a == b, id == WebhookMessageId.For(b.Channel, b.Position));
+        Assert.Equal(a == b, WebhookMessageId.IsFor(id, b.Channel, b.Position));
+    });
 
     [Property(MaxTest = 500)]
     public Property A_changed_id_is_none_or_another_place(int at, char with) => Prop.ForAll(Places, place =>
@@ -38,6 +43,7 @@ public sealed class WebhookMessageIdTests
         var changed = id.ToCharArray();
         changed[(at & int.MaxValue) % changed.Length] = with;
         var text = new string(changed);
+        Assert.Equal(text == id, WebhookMessageId.IsFor(text, place.Channel, place.Position));
         if (WebhookMessageId.TryParse(text, out var channel, out var position)) Assert.Equal(text, WebhookMessageId.For(channel, position));
     });
 

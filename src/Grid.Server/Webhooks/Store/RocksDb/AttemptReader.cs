@@ -3,75 +3,68 @@ using RocksDbSharp;
 
 namespace Grid.Server.Webhooks.Store.RocksDb;
 
-/// <summary>Attempts as rows, and back.</summary>
+/// <summary>Finds attempts, newest first, day by day.</summary>
 internal static class AttemptReader
 {
-    /// <summary>The rows of attempts: each itself, one to find it by its message, and one if it failed.</summary>
-    public static List<(byte[] Key, byte[] Value)> RowsOf(IReadOnlyList<StoredAttempt> attempts)
-    {
-        var rows = new List<(byte[], byte[])>(attempts.Count * 3);
-        foreach (var attempt in attempts)
-        {
-            var day = AttemptRowKeys.Day(attempt.At);
-            rows.Add((Key(AttemptRowKeys.Of(day, AttemptRowKeys.Main, attempt.Webhook)), WebhookRowRecords.ToBytes(attempt)));
-            rows.Add((Key(AttemptRowKeys.Of(day, AttemptRowKeys.ByMessage, attempt.Webhook, attempt.MessageId)), []));
-            if (!attempt.Succeeded) rows.Add((Key(AttemptRowKeys.Of(day, AttemptRowKeys.Failed, attempt.Webhook)), []));
-
-            byte[] Key(byte[] start) => AttemptRowKeys.Key(start, attempt.At, attempt.Id);
-        }
-
-        return rows;
-    }
-
-    /// <summary>Finds attempts, newest first, day by day.</summary>
+    /// <summary>Finds attempts.</summary>
+    /// <exception cref="InvalidDataException">A row is none.</exception>
+    /// <exception cref="RocksDbException">The database failed.</exception>
     public static AttemptPage Read(OpenDatabase database, WebhookId webhook, AttemptQuery query)
     {
-        var (found, read) = (new List<StoredAttempt>(), 0);
-        var kind = query.MessageId is not null ? AttemptRowKeys.ByMessage : query.Succeeded == false ? AttemptRowKeys.Failed : AttemptRowKeys.Main;
-        var (before, sinceDay) = (query.Before, AttemptRowKeys.Day(query.Since));
+        var merge = new AttemptMerge(webhook, query);
         using var rows = database.Db.NewIterator(database.Attempts.Handle);
         rows.SeekToLast();
-        if (!rows.Valid()) return Checked(rows, new(found, default));
-        var day = AttemptRowKeys.Day(rows.GetKeySpan());
-        if (before != default) day = Math.Min(day, AttemptRowKeys.Day(before.At));
-        while (day >= sinceDay)
+        var walks = AttemptWalk.For(database, webhook, query);
+        try
         {
-            var start = AttemptRowKeys.Of(day, kind, webhook, query.MessageId);
-            var end = before != default && day == AttemptRowKeys.Day(before.At)
-                ? AttemptRowKeys.Key(start, before.At, before.Name ?? "")
-                : WebhookRowKeys.After(start);
-            rows.SeekForPrev(end);
-            if (rows.Valid() && rows.GetKeySpan().SequenceEqual(end)) rows.Prev();
-            for (; rows.Valid() && rows.GetKeySpan().StartsWith(start); rows.Prev())
+            var newest = query.Before == default ? int.MaxValue : AttemptRowKeys.Day(query.Before.At);
+            while (rows.Valid() && !merge.IsOver)
             {
-                if (Attempt(database, webhook, rows, day, kind, start.Length) is { } attempt)
-                {
-                    if (attempt.At < query.Since) return Checked(rows, new(found, default));
-                    if (query.Succeeded is not { } wanted || attempt.Succeeded == wanted) found.Add(attempt);
-                }
-
-                if (found.Count == query.Limit || ++read == query.MostRead)
-                    return Checked(rows, new(found, AttemptRowKeys.ReadPlace(rows.GetKeySpan()[start.Length..])));
+                var day = Math.Min(AttemptRowKeys.Day(rows.GetKeySpan()), newest);
+                if (day < AttemptRowKeys.Day(query.Since)) break;
+                ReadDay(merge, walks, query, day);
+                rows.SeekForPrev(AttemptRowKeys.FirstOf(day));
             }
 
-            // Where the rows go on before these: on this day with others', or on an earlier one.
-            if (!rows.Valid()) break;
-            day = Math.Min(day - 1, AttemptRowKeys.Day(rows.GetKeySpan()));
+            Native.Instance.rocksdb_iter_get_error(rows.Handle);
+            foreach (var walk in walks) walk.Check();
+        }
+        finally
+        {
+            foreach (var walk in walks) walk.Dispose();
         }
 
-        return Checked(rows, new(found, default));
+        return merge.Page;
     }
 
-    private static StoredAttempt? Attempt(OpenDatabase database, WebhookId webhook, Iterator rows, int day, byte kind, int start)
+    /// <summary>No row has attempts of two days.</summary>
+    private static void ReadDay(AttemptMerge merge, AttemptWalk[] walks, AttemptQuery query, int day)
     {
-        if (kind == AttemptRowKeys.Main) return WebhookRowRecords.ReadAttempt(webhook, rows.GetValueSpan());
-        byte[] key = [.. AttemptRowKeys.Of(day, AttemptRowKeys.Main, webhook), .. rows.GetKeySpan()[start..]];
-        return database.Db.Get(key.AsSpan(), database.Attempts.Handle) is { } record ? WebhookRowRecords.ReadAttempt(webhook, record) : null;
+        // What is older than a place may be in a row that stands after it.
+        var end = query.Before == default || query.Before.At >= long.MaxValue - AttemptRows.MaxSpanMs
+            ? long.MaxValue
+            : query.Before.At + AttemptRows.MaxSpanMs + 1;
+        foreach (var walk in walks) walk.Begin(day, end);
+        while (!merge.IsOver && Newest(walks) is { Place: { } place } walk)
+        {
+            merge.Pass(place);
+            if (place.At < query.Since) break;
+            walk.AddTo(merge);
+            merge.EndIfEnough(place);
+            walk.Next();
+        }
+
+        merge.Pass(default);
     }
 
-    private static AttemptPage Checked(Iterator rows, AttemptPage page)
+    private static AttemptWalk? Newest(AttemptWalk[] walks)
     {
-        Native.Instance.rocksdb_iter_get_error(rows.Handle);
-        return page;
+        AttemptWalk? newest = null;
+        foreach (var walk in walks)
+        {
+            if (walk.Place is { } place && (newest?.Place is not { } other || AttemptMerge.NewestFirst.Compare(place, other) < 0)) newest = walk;
+        }
+
+        return newest;
     }
 }

@@ -157,7 +157,7 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     public async ValueTask AddAttemptsAsync(IReadOnlyList<StoredAttempt> attempts, CancellationToken cancellationToken = default)
     {
         if (attempts.Count == 0) return;
-        await _store.Writer.RunAsync(new AddAttemptsJob(AttemptReader.RowsOf(attempts)), cancellationToken);
+        await _store.Writer.RunAsync(new AddAttemptsJob(AttemptRows.Of(attempts)), cancellationToken);
     }
 
     /// <inheritdoc/>
