@@ -81,10 +81,14 @@ internal sealed partial class WebhookGrain
         }
 
         _ = ReadOnAsync(machine);
-        while (_target is { } target && machine.NextDelivery(now) is { } attempt) sender.Send(target, attempt, machine.UsualMs, this);
+        while (_target is { } target && MaySend(machine, target) && machine.NextDelivery(now) is { } attempt) sender.Send(target, attempt, machine.UsualMs, this);
         budget.Note(ref _budgeted, machine.QueuedBytes);
         if (!IsWriting && machine.BeginWrite(now) is { } write) _write = WriteAsync(machine, write);
     }
+
+    /// <summary>An endpoint that has to agree first is sent nothing more until it has: to how many requests a minute it agrees is known then.</summary>
+    private bool MaySend(WebhookMachine machine, WebhookTarget target) =>
+        target.Consent is not { } consent || _document.HasConsent || (!consent.IsGiven && machine.InFlight == 0);
 
     private async Task ReadAsync(WebhookMachine machine, ReadRequest request)
     {

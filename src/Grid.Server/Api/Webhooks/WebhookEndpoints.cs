@@ -130,6 +130,14 @@ internal static class WebhookEndpoints
         return group;
     }
 
+    /// <summary>Where the webhooks are that a request is about: the playground's are elsewhere.</summary>
+    public static string LocationOf(HttpContext context)
+    {
+        const string Name = "/webhooks";
+        var path = context.Request.PathBase.Add(context.Request.Path).ToUriComponent();
+        return path[..(path.IndexOf(Name, StringComparison.OrdinalIgnoreCase) + Name.Length)];
+    }
+
     private static async Task<IResult> CreateAsync(HttpContext context, WebhookAccess webhooks)
     {
         var caller = context.GetCaller();
@@ -143,7 +151,7 @@ internal static class WebhookEndpoints
         var created = await webhooks.Grain(caller, id).CreateAsync(definition, fromStart);
         if (created is null) return new GridProblem(ErrorCode.QuotaExceeded, "The tenant has as many webhooks as it may have.");
         context.Response.Headers.CacheControl = "no-store";
-        context.Response.Headers.Location = $"{context.Request.PathBase}/v1/webhooks/{id}";
+        context.Response.Headers.Location = $"{LocationOf(context)}/{id}";
         return Results.Json(
             WebhookItem.Of(created.Webhook, created.Secret), WebhookJson.Api.WebhookItem, statusCode: StatusCodes.Status201Created);
     }

@@ -239,7 +239,7 @@ internal static class WebhookMessageEndpoints
         var grain = await webhooks.FindAsync(caller, id);
         if (await grain.ReplayAsync(from, perSecond) is not { } replay)
             return await WebhookAccess.RefusalAsync(grain, "Another replay of the webhook is under way.");
-        context.Response.Headers.Location = $"{context.Request.PathBase}/v1/webhooks/{id}/replays/{replay.Id}";
+        context.Response.Headers.Location = $"{WebhookEndpoints.LocationOf(context)}/{id}/replays/{replay.Id}";
         return Results.Json(WebhookReplayItem.Of(replay), WebhookJson.Api.WebhookReplayItem, statusCode: StatusCodes.Status202Accepted);
     }
 

@@ -232,8 +232,14 @@ internal sealed partial class WebhookMachine
     {
         var (lost, epoch, floor, known) = (channel.Backlog, channel.Epoch, channel.Floor, channel.Head);
         CloseAll(channel);
-        _writes.Add(
-            new WebhookEffect.Truncated(channel.Name, epoch, floor + 1, known, lost, TruncationReason.Epoch, channel.Replay?.Job.Id), nowMs);
+
+        // Nothing is known of what comes after a cursor that was moved into an epoch that had ended.
+        if (known > floor)
+        {
+            _writes.Add(
+                new WebhookEffect.Truncated(channel.Name, epoch, floor + 1, known, lost, TruncationReason.Epoch, channel.Replay?.Job.Id), nowMs);
+        }
+
         if (channel.Replay is { } replay)
         {
             channel.Settle(channel.Floor + 1, replay.To);
