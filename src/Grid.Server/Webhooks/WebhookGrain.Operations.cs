@@ -48,6 +48,12 @@ internal sealed partial class WebhookGrain
 
             await JoinAsync(stored, fromStart);
         }
+        catch
+        {
+            // There may be nothing that ever wakes it again.
+            Leave();
+            throw;
+        }
         finally
         {
             _creating = Task.CompletedTask;

@@ -51,6 +51,7 @@ public sealed class WebhookRaceTests
         await grid.ActivateAsync();
         grid.Barrier = () => throw new Grid.Server.Log.LogUnavailableException("A silo does not answer.");
         await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.CreateAsync(endpoint.Inbox.Definition(), true)));
+        Assert.True(grid.Host.Deactivated);
         Assert.Null(await grid.Store.GetAsync(grid.Id));
         Assert.Null(await grid.CallAsync(g => g.GetAsync()));
         grid.Barrier = () => Task.CompletedTask;
