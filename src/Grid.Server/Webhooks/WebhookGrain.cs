@@ -189,6 +189,9 @@ internal sealed partial class WebhookGrain(
 
         // The others as they are wanted.
         LookForMarks();
+
+        // Not every call ends with a round, and without one it would never go.
+        _timer?.Change(options.Value.IdleAfter, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Takes a definition over, as it is stored.</summary>
