@@ -140,7 +140,7 @@ internal sealed partial class WebhookGrain
     private async Task FindMarkAsync(string channel)
     {
         var machine = _machine!;
-        if (!IsPull && !machine.Knows(channel) && !machine.WantsChannels)
+        if (!IsPull && !machine.Knows(channel) && (!machine.WantsChannels || _told.Count >= MaxFound))
         {
             LookForMarks();
             return;
