@@ -34,7 +34,8 @@ internal sealed partial class PublishBarrier(ISiloRelays relays, TimeProvider ti
         {
             try
             {
-                await relays.On(silo).WaitForPublishesAsync();
+                // The own silo is no call, and has no limit by itself.
+                await relays.On(silo).WaitForPublishesAsync().WaitAsync(Patience, time);
                 return;
             }
             catch (Exception e)
@@ -43,7 +44,7 @@ internal sealed partial class PublishBarrier(ISiloRelays relays, TimeProvider ti
                 if (!(await relays.GetMembersAsync()).Contains(silo)) return;
                 var level = Outage.LevelOf(e);
                 LogNotTold(level, silo, e);
-                if (time.GetElapsedTime(started) > Patience) throw new LogUnavailableException($"{silo} does not answer.", e);
+                if (time.GetElapsedTime(started) >= Patience) throw new LogUnavailableException($"{silo} does not answer.", e);
             }
 
             await Task.Delay(Pause, time);

@@ -140,7 +140,7 @@ internal sealed partial class WebhookGrain
     private async Task FindMarkAsync(string channel)
     {
         var machine = _machine!;
-        if (!machine.Knows(channel) && !machine.WantsChannels)
+        if (!machine.Knows(channel) && (!machine.WantsChannels || _told.Count >= MaxFound))
         {
             LookForMarks();
             return;
@@ -267,6 +267,7 @@ internal sealed partial class WebhookGrain
         {
             using var change = await ChangeAsync();
             if (!_stopped && !_isUnsure) await ClearMarksOfForeignAsync();
+            Run();
         }
         catch (Exception e)
         {
@@ -293,15 +294,29 @@ internal sealed partial class WebhookGrain
 
     private async Task ClearMarksOfForeignAsync()
     {
-        if (_foreign.Count == 0) return;
-        string[] channels = [.. _foreign];
-        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
-        var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
-        for (var i = 0; i < channels.Length; i++)
+        await TakeJoinedAsync();
+        foreach (var channels in _foreign.ToArray().Chunk(MarkPage))
         {
-            // Appended to just now; the next time finds it.
-            if (cleared[i]) _foreign.Remove(channels[i]);
+            var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+            var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
+            for (var i = 0; i < channels.Length; i++)
+            {
+                // Appended to just now; the next time finds it.
+                if (cleared[i]) _foreign.Remove(channels[i]);
+            }
         }
+    }
+
+    /// <summary>
+    /// Takes note of what was published to a channel that joins, while the store knew so and this did not. Its mark is of a message that is to
+    /// be delivered, also where the change then failed.
+    /// </summary>
+    private async Task TakeJoinedAsync()
+    {
+        string[] joined = [.. _foreign.Where(Matches)];
+        if (joined.Length == 0) return;
+        NoteMarks(await FindMarksAsync(joined));
+        _foreign.ExceptWith(joined);
     }
 
     /// <summary>

@@ -31,6 +31,9 @@ internal sealed partial class WebhookGrain
     /// <summary>Whether the definition that is stored may be another one.</summary>
     private bool _isUnsure;
 
+    /// <summary>Whether all publishes are answered that may not have known its channels: a change that added some may have failed before.</summary>
+    private bool _isJoined = true;
+
     public async Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart)
     {
         using var change = await ChangeAsync();
@@ -56,6 +59,12 @@ internal sealed partial class WebhookGrain
             }
 
             await JoinAsync(stored, fromStart);
+        }
+        catch
+        {
+            // There may be nothing that ever wakes it again.
+            Leave();
+            throw;
         }
         finally
         {
@@ -97,6 +106,7 @@ internal sealed partial class WebhookGrain
     {
         using var change = await ChangeAsync();
         if (!await ExistsAsync()) return null;
+        if (_isUnsure) throw new LogUnavailableException("The webhook moves to another activation.");
         if (!TryTakeSecrets()) throw new LogUnavailableException("The webhook's secrets cannot be decrypted at the moment.");
         if (version is not null && version != ShownVersion) return null;
         var machine = _machine!;
@@ -106,12 +116,14 @@ internal sealed partial class WebhookGrain
         var joins = definition.Channels.Except(_stored.Channels).Any();
         if (joins)
         {
+            _isJoined = false;
+
             // Nothing is left of channels from when they were subscribed to before, but what is published to at this moment.
             await ClearAllForeignAsync();
             if (machine.HasUnwritten) await FlushAsync(machine);
         }
 
-        string[] joining = [.. _foreign.Where(c => ChannelPatterns.Match(definition.Channels, c))];
+        string[] joining = [.. _foreign.Where(c => !Matches(c) && ChannelPatterns.Match(definition.Channels, c))];
 
         // Read before the store knows the new patterns: what is answered after that is past these.
         var heads = joining.Length > 0 ? await logs.Durable.GetHeadsAsync([.. joining.Select(ChannelOf)]) : [];
@@ -150,12 +162,13 @@ internal sealed partial class WebhookGrain
 
         await FlushAsync(machine);
 
-        if (joins) await barrier.PassAsync();
+        if (!_isJoined)
+        {
+            await barrier.PassAsync();
+            _isJoined = true;
+        }
 
-        // What was published to a channel that joins, while the store knew so and this did not.
-        string[] met = [.. _foreign.Where(Matches)];
-        _foreign.ExceptWith(met);
-        NoteMarks(await FindMarksAsync(met));
+        await TakeJoinedAsync();
         var described = await DescribeAsync(machine);
 
         // Windows differ; the next activation makes a machine of the other kind.

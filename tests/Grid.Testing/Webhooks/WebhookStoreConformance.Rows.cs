@@ -64,7 +64,7 @@ public abstract partial class WebhookStoreConformance
         Assert.Null(await Store.ClaimAsync(Id("wh_9")));
         var first = (await Store.ClaimAsync(webhook))!.Value;
         Assert.True(first >= 1);
-        Assert.Null(await Store.ReadProgressAsync(webhook));
+        Assert.Empty((await Store.ReadProgressAsync(webhook))?.Channels ?? []);
         Assert.True(await Store.WriteAsync(webhook, Write(new WebhookSnapshot { Generation = first, Channels = [Progress("a", 1)] }), null));
         var second = (await Store.ClaimAsync(webhook))!.Value;
         Assert.True(second > first);
@@ -78,7 +78,7 @@ public abstract partial class WebhookStoreConformance
         await Store.ParkAsync(webhook, [new ParkedRow(Ref(1), 0, 5_000)]);
         var progress = (await Store.ReadProgressAsync(webhook))!;
         Assert.Equal(5_000, progress.StoredDue);
-        Assert.True(third > progress.Generation);
+        Assert.True(third >= progress.Generation);
         var claims = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Store.ClaimAsync(webhook).AsTask()));
         Assert.Equal(8, claims.Distinct().Count());
     }

@@ -59,6 +59,13 @@ public sealed class PublishBarrierTests
         await Assert.ThrowsAsync<LogUnavailableException>(() => UntilAsync(_barrier.PassAsync()));
     }
 
+    [Fact]
+    public async Task A_member_that_waits_for_ever_fails_the_call()
+    {
+        _cluster.Add(1, () => new TaskCompletionSource().Task);
+        await Assert.ThrowsAsync<LogUnavailableException>(() => UntilAsync(_barrier.PassAsync()).WaitAsync(Limit));
+    }
+
     private async Task UntilAsync(Task task)
     {
         while (!task.IsCompleted)

@@ -29,8 +29,11 @@ internal sealed partial class WebhookMachine
     public bool IsFrugal { get; set; }
 
     /// <summary>Whether it could do something with channels that it does not know yet (<see cref="Add"/>).</summary>
-    public bool WantsChannels => Status == WebhookStatus.Active
+    public bool WantsChannels => Status == WebhookStatus.Active && Unstored < Limits.MaxRestingChannels
         && (_circuit.IsOpen ? !HasWork && _storedDue == 0 : FreshIsFree && !IsStalled && _line.Count < LineEnough);
+
+    /// <summary>Channels that cannot be forgotten before a write: without a bound there would be any number where no message is wanted.</summary>
+    private int Unstored => _changed.Count + (_writes.IsUnderWay ? _underWay.Count : 0);
 
     private bool RangesAreFull => _ranges >= Limits.MaxRanges;
 

@@ -51,7 +51,8 @@ internal sealed partial class WebhookMachine
         }
         else
         {
-            foreach (var channel in _underWay) channel.MarkChanged();
+            // But for those that were forgotten meanwhile: the next write deletes what is stored of them.
+            foreach (var channel in _underWay.Where(c => _channels.GetValueOrDefault(c.Name) == c)) channel.MarkChanged();
         }
     }
 

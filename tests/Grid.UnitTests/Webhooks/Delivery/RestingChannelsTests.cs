@@ -64,6 +64,26 @@ public sealed class RestingChannelsTests
         Assert.DoesNotContain("room:0", machine.Channels);
     }
 
+    [Fact]
+    public void A_channel_that_leaves_while_it_is_written_is_not_written_again_if_that_fails()
+    {
+        var machine = new WebhookMachine(Settings, null, new Random(1), _now);
+        machine.Add("room:0", new Position("e1", 5), _now);
+        Assert.NotNull(machine.BeginWrite(_now, force: true));
+        machine.Remove("room:0", _now);
+        machine.EndWrite(written: false, _now);
+        Write(machine);
+        Assert.Empty(_stored);
+
+        // A channel has one record in a write, whichever of its lives it is.
+        machine.Add("room:1", new Position("e1", 5), _now);
+        Assert.NotNull(machine.BeginWrite(_now, force: true));
+        machine.Remove("room:1", _now);
+        machine.EndWrite(written: false, _now);
+        machine.Add("room:1", new Position("e1", 9), _now);
+        Assert.Equal(9, Assert.Single(machine.BeginWrite(_now, force: true)!.Snapshot.Channels).Floor.Offset);
+    }
+
     private void Deliver(WebhookMachine machine, string channel, Position place, OutcomeKind outcome = OutcomeKind.Delivered)
     {
         if (!_topics.TryGetValue(channel, out var topic)) _topics[channel] = topic = new SimTopic(channel);

@@ -98,6 +98,26 @@ public sealed class ManyChannelsTests
     }
 
     [Fact]
+    public async Task Channels_of_which_no_message_is_wanted_are_not_all_known_before_they_are_written()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All], Events = ["wanted"] });
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", eventName: "other", wake: false);
+        await grid.PublishAsync("room:zzz", eventName: "wanted", wake: false);
+        var hold = new Gate();
+        grid.Store.BeforeWrite = hold.PassAsync;
+        var before = grid.Store.MarkPages;
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => hold.Reached.IsCompleted && grid.Store.MarkPages >= before + 4);
+        for (var turns = 0; turns < 20; turns++) await grid.CallAsync(static _ => Task.FromResult(0));
+        Assert.Equal(before + 4, grid.Store.MarkPages);
+        hold.Open();
+        Assert.Equal(("room:zzz", 1L), await NextOfAsync(grid, endpoint));
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
     public async Task What_comes_to_a_channel_behind_the_ones_in_line_is_found_when_it_is_wanted()
     {
         await using var endpoint = new WebhookReceiver();

@@ -14,6 +14,18 @@ namespace Grid.UnitTests.Webhooks.Grain;
 
 public sealed class WebhookOperationsTests
 {
+    [Fact]
+    public async Task An_activation_that_was_made_to_read_a_list_goes_again()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.ListAttemptsAsync(new WebhookAttemptQuery())));
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
+    }
+
     /// <summary>A subscription with a header, whose activation can decrypt neither that nor its secret.</summary>
     private static async Task<WebhookFixture> WithoutKeysAsync(WebhookReceiver endpoint)
     {

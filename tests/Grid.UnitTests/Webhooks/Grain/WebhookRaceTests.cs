@@ -51,6 +51,7 @@ public sealed class WebhookRaceTests
         await grid.ActivateAsync();
         grid.Barrier = () => throw new Grid.Server.Log.LogUnavailableException("A silo does not answer.");
         await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.CreateAsync(endpoint.Inbox.Definition(), true)));
+        Assert.True(grid.Host.Deactivated);
         Assert.Null(await grid.Store.GetAsync(grid.Id));
         Assert.Null(await grid.CallAsync(g => g.GetAsync()));
         grid.Barrier = () => Task.CompletedTask;
@@ -75,6 +76,32 @@ public sealed class WebhookRaceTests
         Assert.NotNull(await updating);
         var delivery = await grid.NextAsync(endpoint);
         Assert.Equal(("other", 1L), (delivery.Channel, delivery.Offset));
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task What_is_published_while_its_channel_joins_is_delivered_though_that_was_not_answered()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var (hold, asked) = (new Gate(), 0);
+        grid.Barrier = () => ++asked == 1 ? throw new Grid.Server.Log.LogUnavailableException("A silo does not answer.") : Task.CompletedTask;
+        grid.Store.AfterUpdate = hold.PassAsync;
+        var wanted = endpoint.Inbox.Definition() with { Channels = ["orders", "other"] };
+        var updating = grid.CallAsync(g => g.UpdateAsync(wanted));
+        await hold.Reached;
+        await grid.PublishAsync("other");
+        hold.Open();
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => updating);
+        var delivery = await grid.NextAsync(endpoint);
+        Assert.Equal(("other", 1L), (delivery.Channel, delivery.Offset));
+
+        // The same again adds nothing, and waits all the same for what may not have known the channel; later ones need not.
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(wanted)));
+        Assert.Equal(2, asked);
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(wanted)));
+        Assert.Equal(2, asked);
         await grid.UntilNothingIsDueAsync();
     }
 

@@ -84,15 +84,29 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     }
 
     /// <inheritdoc/>
-    public async ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default) =>
-        await CallAsync(
-            """
-            with claimed as (
-                update webhook_progress p set generation = p.generation + 1 where p.tenant = $1 and p.id = $2 returning p.generation)
-            select generation from claimed, set_config('synchronous_commit', 'off', true)
-            """,
-            cancellationToken,
-            P(webhook.Tenant), P(webhook.Id)) as long?;
+    /// <remarks>
+    /// The header names the generation too: programs that come before this call count on from there, and what they wrote would be refused if
+    /// it named an earlier one.
+    /// </remarks>
+    public async ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default)
+    {
+        while (await ReadHeaderAsync(webhook, cancellationToken) is var (generation, stored))
+        {
+            var header = (stored is null ? new WebhookSnapshot() : SnapshotRecord.Read(stored)) with { Generation = generation + 1 };
+            var claimed = await CallAsync(
+                """
+                with claimed as (
+                    update webhook_progress p set generation = $3 + 1, header = $5
+                    where p.tenant = $1 and p.id = $2 and p.generation = $3 and p.header is not distinct from $4 returning p.generation)
+                select generation from claimed, set_config('synchronous_commit', 'off', true)
+                """,
+                cancellationToken,
+                P(webhook.Tenant), P(webhook.Id), P(generation), Bytes(stored), P(SnapshotRecord.ToBytes(header)));
+            if (claimed is long next) return next;
+        }
+
+        return null;
+    }
 
     /// <inheritdoc/>
     public async ValueTask<bool[]> ClearMarksAsync(
