@@ -31,7 +31,7 @@ internal sealed partial class ChannelPublisher(
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>Where who answers a publisher says so, from before the publish until the answer is out.</summary>
+    /// <summary>Where who answers a publisher says so, from before the publish until it is answered.</summary>
     public PublishesUnderWay UnderWay => underWay;
 
     /// <summary>The grain to publish to, for who publishes often: finding it costs as much as a part of the call.</summary>

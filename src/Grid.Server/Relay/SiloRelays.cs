@@ -13,7 +13,10 @@ internal interface ISiloRelays
     /// <summary>The silos that may hold sockets.</summary>
     IReadOnlyCollection<SiloAddress> LiveSilos();
 
-    /// <summary>Every silo that may still answer somebody, those that start or stop among them, as the membership says at this moment.</summary>
+    /// <summary>
+    /// Every silo that may have publishes to answer, those that stop among them, as the membership says at this moment. One that is joining
+    /// has none: it listens to nobody yet.
+    /// </summary>
     ValueTask<IReadOnlyCollection<SiloAddress>> GetMembersAsync();
 
     /// <summary>Whether a silo is not known to have gone.</summary>
@@ -50,9 +53,9 @@ internal sealed class SiloRelays(
             throw new LogUnavailableException("The membership cannot be read.", e);
         }
 
-        return [.. membership.CurrentSnapshot.Members.Values
-            .Where(static m => m.Status is SiloStatus.Joining or SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping)
-            .Select(static m => m.SiloAddress)];
+        return membership.CurrentSnapshot.Members.Values
+            .Where(static m => m.Status is SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping)
+            .Select(static m => m.SiloAddress).Append(self.SiloAddress).ToHashSet();
     }
 
     /// <inheritdoc/>

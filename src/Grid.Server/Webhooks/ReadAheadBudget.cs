@@ -4,8 +4,8 @@ using Microsoft.Extensions.Options;
 namespace Grid.Server.Webhooks;
 
 /// <summary>
-/// How much of messages all subscriptions of a silo have read ahead. When it is more than it may be, each reads a little at a time, and only
-/// when it has sent what it had: it goes on, with more reads for the same deliveries.
+/// How much of messages all subscriptions of a silo have read ahead. When it is more than it may be, each reads only what it can send: it
+/// goes on, with more reads for the same deliveries.
 /// </summary>
 internal sealed class ReadAheadBudget(IOptions<WebhookOptions> options, WebhookMetrics metrics)
 {

@@ -121,8 +121,9 @@ internal sealed partial class WebhookGrain
     /// <summary>Reads marks page by page, whatever the machine wants, until there are no more or so many channels are known.</summary>
     private async Task ReadMarksAsync(int most)
     {
+        // Marks of channels that are not subscribed to any more are among them, and add nothing.
         var after = string.Empty;
-        while (after is not null && !_stopped && _machine!.Channels.Count < most) after = await ReadPageAsync(after);
+        for (var pages = 0; pages <= 2 * most / MarkPage && after is not null && !_stopped && _machine!.Channels.Count < most; pages++) after = await ReadPageAsync(after);
     }
 
     /// <summary>Reads a page of marks.</summary>

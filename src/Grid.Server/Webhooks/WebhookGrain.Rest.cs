@@ -1,4 +1,5 @@
 using Grid.Server.Webhooks.Delivery;
+using Grid.Server.Webhooks.Store;
 
 namespace Grid.Server.Webhooks;
 
@@ -59,8 +60,14 @@ internal sealed partial class WebhookGrain
         || IsWriting || machine.HasUnwritten || _readingPage || _finding is { IsCompleted: false };
 
     /// <summary>Whether it can go at once: nothing can be sent before the stored time of its wake-up, whatever is published.</summary>
-    private static bool MaySleep(WebhookMachine machine, long now) =>
-        machine.Status != WebhookStatus.Active || machine.IsOpen || machine.AskedUntil > now + SoonMs;
+    private static bool MaySleep(WebhookMachine machine, long now) => machine.Status != WebhookStatus.Active || machine.IsOpen
+        || machine.AskedUntil > now + SoonMs || machine.BlockedUntil(now) > now + SoonMs;
+
+    /// <summary>
+    /// Until when nobody is to wake it, whatever marks it has, though no endpoint asked for that: who polls comes by itself, and what waits for
+    /// a failed message waits until that is due. 0: it may be woken.
+    /// </summary>
+    private long QuietUntil(WebhookMachine machine) => IsPull && !_getsUrl ? WebhookWake.Never : machine.BlockedUntil(NowMs);
 
     /// <summary>Whether the store knows when to wake it.</summary>
     private bool WakeIsStored(WebhookMachine machine, long now)

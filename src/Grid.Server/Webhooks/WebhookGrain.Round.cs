@@ -200,7 +200,9 @@ internal sealed partial class WebhookGrain
         try
         {
             await PublishAsync(write.Effects);
-            written = await store.WriteAsync(_id, MaySleepForever ? write with { Snapshot = write.Snapshot with { HeldUntil = WebhookWake.Never } } : write, wake);
+            if (QuietUntil(machine) is > 0 and var quiet)
+                write = write with { Snapshot = write.Snapshot with { HeldUntil = quiet, HeldSince = WebhookWake.Never } };
+            written = await store.WriteAsync(_id, write, wake);
         }
         catch (Exception e)
         {

@@ -78,9 +78,6 @@ internal sealed partial class WebhookGrain(
 
     private bool IsPull => _document.IsPull;
 
-    /// <summary>Whether the store is told that nobody is to wake it, whatever marks it has: who polls comes by itself.</summary>
-    private bool MaySleepForever => IsPull && !_getsUrl;
-
     private bool HasSecrets => _signing is not null && _headers is not null;
 
     /// <summary>The version as it is told. It is another one while headers cannot be shown, so that nobody's change means these by none.</summary>
@@ -142,7 +139,17 @@ internal sealed partial class WebhookGrain(
     /// <remarks>Not a part of the activation, which would else be made anew for every call while the store is away.</remarks>
     private async ValueTask<bool> ExistsAsync()
     {
-        if (await IsReadAsync()) return true;
+        try
+        {
+            if (await IsReadAsync()) return true;
+        }
+        catch
+        {
+            // Nothing else would have it go.
+            if (_machine is null) Leave();
+            throw;
+        }
+
         Leave();
         return false;
     }
@@ -175,7 +182,7 @@ internal sealed partial class WebhookGrain(
 
         // Older programs cleared the marks of who polls before what they were about was fetched: once, everything is looked at.
         var sleeps = snapshot.HeldUntil == WebhookWake.Never;
-        if (sleeps) snapshot = snapshot with { HeldUntil = 0 };
+        if (snapshot.HeldSince == WebhookWake.Never) snapshot = snapshot with { HeldUntil = 0, HeldSince = 0 };
         var machine = new WebhookMachine(_document.Settings(options.Value), snapshot, Random.Shared, now, looks: IsPull && !sleeps);
         if (sleeps != IsPull) machine.Touch(now);
 

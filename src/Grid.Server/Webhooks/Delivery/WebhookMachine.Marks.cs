@@ -113,5 +113,5 @@ internal sealed partial class WebhookMachine
 
     private bool WaitsForFailed(ChannelProgress channel) => Ordered
         ? _blocks > 0
-        : _settings is { Mode: WebhookMode.Keyed, KeySeparator: null } && channel.FindLane(string.Empty) is { Blocks: > 0 };
+        : LanesAreChannels && channel.FindLane(string.Empty) is { Blocks: > 0 };
 }

@@ -12,6 +12,9 @@ internal sealed partial class WebhookMachine
     private const int LaneAhead = 4;
     private const int FrugalPage = 8;
 
+    /// <summary>For how many seconds of its rate a subscription with a limit reads ahead: more would only lie in memory.</summary>
+    private const int RateAheadSeconds = 10;
+
     /// <summary>Channels in line to be read at which no more are wanted.</summary>
     private const int LineEnough = 64;
 
@@ -25,8 +28,13 @@ internal sealed partial class WebhookMachine
     /// <summary>The payload bytes read ahead and not sent.</summary>
     public int QueuedBytes => _queuedBytes;
 
-    /// <summary>Whether memory is short: then little is read, and only while nothing is read ahead.</summary>
+    /// <summary>Whether memory is short: then only as much is read as can be sent.</summary>
     public bool IsFrugal { get; set; }
+
+    /// <summary>What may be read ahead while memory is short. Where messages of a page may be of lanes that are busy, it takes more to find others.</summary>
+    private int FrugalTarget => LanesAreKeys ? Math.Max(16, 2 * Window) : Window - InFlight;
+
+    private bool LanesAreChannels => _settings is { Mode: WebhookMode.Keyed, KeySeparator: null };
 
     /// <summary>Whether it could do something with channels that it does not know yet (<see cref="Add"/>).</summary>
     public bool WantsChannels => Status == WebhookStatus.Active && Unstored < Limits.MaxRestingChannels
@@ -59,11 +67,13 @@ internal sealed partial class WebhookMachine
 
         if (FreshIsFree && !ParkedAreFull)
         {
-            var target = IsFrugal ? 1 : Math.Min(Limits.MaxQueued, Math.Max(16, 2 * Window));
-            var page = IsFrugal ? FrugalPage : Math.Min(Limits.PageMessages, target);
+            var target = Math.Min(Limits.MaxQueued, Math.Max(16, 2 * Window));
+            if (_settings.PerSecond is { } rate) target = (int)Math.Min(target, Math.Ceiling(rate * RateAheadSeconds));
+            var page = Math.Min(Limits.PageMessages, target);
+            if (IsFrugal) (target, page) = (Math.Max(1, FrugalTarget), LanesAreChannels ? 1 : FrugalPage);
             for (var tries = _line.Count; tries > 0 && _reads.Count < Limits.MaxReads; tries--)
             {
-                if (_queued + _scans >= target || _queuedBytes >= Limits.MaxQueuedBytes) break;
+                if (_queued + (IsFrugal ? _scans * page : _scans) >= target || _queuedBytes >= Limits.MaxQueuedBytes) break;
                 if (ReadNext(page) is { } read) (reads ??= []).Add(read);
             }
         }
@@ -154,7 +164,7 @@ internal sealed partial class WebhookMachine
     private bool MayRead(ChannelProgress channel)
     {
         if (!channel.HasUnread) return false;
-        if (_settings is { Mode: WebhookMode.Keyed, KeySeparator: null })
+        if (LanesAreChannels)
             return channel.Queued < LaneAhead && channel.FindLane(string.Empty) is not { Blocks: > 0 };
         return channel.Queued < Limits.MaxQueued / 4;
     }
@@ -166,6 +176,14 @@ internal sealed partial class WebhookMachine
         channel.InLine = false;
         if (_channels.GetValueOrDefault(channel.Name) != channel || !MayRead(channel)) return null;
         channel.MoveReadTo(channel.Ranges.SkipFrom(channel.ReadTo));
+        if (IsFrugal && LanesAreChannels && (channel.Queued > 0 || channel.FindLane(string.Empty) is { Busy: > 0 }))
+        {
+            // What is read of it could not be sent now, and would keep others from being read.
+            channel.InLine = true;
+            _line.Enqueue(channel);
+            return null;
+        }
+
         if (RangesAreFull && channel.ReadTo > channel.Floor && channel.ReadTo >= channel.Ranges.Last)
         {
             // Beyond everything settled: waits at the end of the line until holes are filled.
@@ -236,13 +254,9 @@ internal sealed partial class WebhookMachine
         var (lost, epoch, floor, known) = (channel.Backlog, channel.Epoch, channel.Floor, channel.Head);
         CloseAll(channel);
 
-        // Nothing is known of what comes after a cursor that was moved into an epoch that had ended.
-        if (known > floor)
-        {
-            _writes.Add(
-                new WebhookEffect.Truncated(channel.Name, epoch, floor + 1, known, lost, TruncationReason.Epoch, channel.Replay?.Job.Id), nowMs);
-        }
-
+        // Also where nothing was known to be there: the epoch may have gone on unseen.
+        _writes.Add(
+            new WebhookEffect.Truncated(channel.Name, epoch, floor + 1, known, lost, TruncationReason.Epoch, channel.Replay?.Job.Id), nowMs);
         if (channel.Replay is { } replay)
         {
             channel.Settle(channel.Floor + 1, replay.To);

@@ -175,6 +175,17 @@ internal sealed partial class WebhookMachine
         return due == long.MaxValue ? null : Math.Max(due, Math.Max(nowMs, HeldUntil));
     }
 
+    /// <summary>
+    /// Until when nothing can be sent whatever is published, since new messages wait for one that failed and is due only then; 0: something may.
+    /// </summary>
+    public long BlockedUntil(long nowMs)
+    {
+        if (Status != WebhookStatus.Active || _circuit.IsOpen || _heldSince != 0 || HeldUntil > nowMs || (FreshIsFree && !IsStalled)) return 0;
+        if (_flights.Count > 0 || _queued > 0 || _retriesOut > 0 || _loading || _replay is not null) return 0;
+        var due = Math.Min(_parked.First?.Due ?? long.MaxValue, _storedDue > 0 ? _storedDue : long.MaxValue);
+        return due < long.MaxValue && due > nowMs ? due : 0;
+    }
+
     /// <summary>The times at which something may become possible that is not now.</summary>
     private IEnumerable<long> Times(long nowMs)
     {

@@ -31,7 +31,8 @@ internal sealed record WebhookSnapshot
     public int Window { get; init; }
 
     /// <summary>
-    /// Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not; <see cref="Store.WebhookWake.Never"/>: it is polled.
+    /// Until when the endpoint asked to be left alone, in Unix milliseconds; 0: it did not. With <see cref="Store.WebhookWake.Never"/> in
+    /// <see cref="HeldSince"/>: until when nobody is to wake the subscription.
     /// </summary>
     public long HeldUntil { get; init; }
 

@@ -222,6 +222,68 @@ public sealed class ManyChannelsTests
         Assert.Equal(0, grid.Budget.Bytes);
     }
 
+    [Fact]
+    public async Task With_little_memory_busy_channels_do_not_keep_others_from_being_sent()
+    {
+        await using var endpoint = new WebhookReceiver();
+        var many = new TaskCompletionSource();
+        var now = 0;
+        endpoint.Inbox.Answer = async exchange =>
+        {
+            if (exchange.Request.Channel == "room:0") await Answers.Hang(exchange);
+            if (Interlocked.Increment(ref now) == 10) many.SetResult();
+            await many.Task;
+            await Answers.NoContent(exchange);
+        };
+        await using var grid = new WebhookFixture(o => o.ReadAheadBytes = 1);
+        var noted = 0;
+        grid.Budget.Note(ref noted, 1);
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All], Mode = "keyed" });
+        for (var j = 0; j < 8; j++)
+        {
+            for (var i = 0; i < 20; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        }
+
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => endpoint.Inbox.Requests.Count(r => r.Answered == 204) == 19 * 8);
+        Assert.Single(endpoint.Inbox.Requests, r => r.Channel == "room:0");
+    }
+
+    [Fact]
+    public async Task What_a_limited_rate_will_not_send_soon_is_not_read()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { PerSecond = 0.5 });
+        for (var i = 0; i < 600; i++) await grid.PublishAsync("orders", $"\"{new string('x', 1_000)}\"", wake: false);
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => endpoint.Inbox.Distinct == 3);
+        Assert.InRange(grid.Budget.Bytes, 1, 10_000);
+    }
+
+    [Fact]
+    public async Task An_ordered_subscription_that_waits_sleeps_however_many_channels_are_marked()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(400);
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All], Mode = "ordered", Schedule = [3_600, 3_600] });
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 500);
+        Assert.False(grid.Store.IsDue(grid.Id, grid.NowMs));
+
+        // Until it is due; and a person need not wait so long.
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        endpoint.Inbox.Answer = Answers.NoContent;
+        var first = endpoint.Inbox.Requests[0];
+        Assert.True(await grid.CallAsync(g => g.SkipAsync(first.Id)));
+        var second = await grid.NextAsync(endpoint);
+        while (second.Id == first.Id) second = await grid.NextAsync(endpoint);
+        Assert.Equal("closed", (await grid.CallAsync(g => g.GetAsync()))!.Circuit);
+    }
+
     private static async Task<(string Channel, long Offset)> NextOfAsync(WebhookFixture grid, WebhookReceiver endpoint)
     {
         var next = await grid.NextAsync(endpoint);

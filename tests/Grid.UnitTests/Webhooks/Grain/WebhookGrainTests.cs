@@ -276,6 +276,24 @@ public sealed class WebhookGrainTests
     }
 
     [Fact]
+    public async Task The_rate_that_was_agreed_to_holds_for_the_first_messages_too()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = x => x.Request.Method == "OPTIONS"
+            ? x.RespondAsync(200, "", ("WebHook-Allowed-Origin", "grid"), ("WebHook-Allowed-Rate", "60"))
+            : x.RespondAsync(200);
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Handshake = true });
+        for (var i = 0; i < 20; i++) await grid.PublishAsync("orders", wake: false);
+        var began = grid.NowMs;
+        await grid.WakeAsync();
+        await grid.UntilAsync(() => endpoint.Inbox.Requests.Count(r => r.Method == "POST") == 10);
+
+        // One before the rate is known, and one that the rate has in store.
+        Assert.InRange(grid.NowMs - began, 8_000, long.MaxValue);
+    }
+
+    [Fact]
     public async Task Without_consent_nothing_is_sent()
     {
         await using var endpoint = new WebhookReceiver();
