@@ -53,6 +53,18 @@ public sealed class VisitorWebhookTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_location_of_a_new_one_is_where_its_maker_finds_it()
+    {
+        var url = await ReceiverAsync("l1");
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(_host.Address, Hooks));
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", _visitor);
+        request.Content = new StringContent(Webhook(url), Encoding.UTF8, "application/json");
+        using var made = await Http.SendAsync(request);
+        Assert.Equal(HttpStatusCode.Created, made.StatusCode);
+        Assert.Equal(url, (await SendAsync(HttpMethod.Get, made.Headers.Location!.OriginalString, null, _visitor)).Json.GetProperty("url").GetString());
+    }
+
+    [Fact]
     public async Task Other_tenants_get_nothing_of_it()
     {
         var url = await ReceiverAsync("b1");
