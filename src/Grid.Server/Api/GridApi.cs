@@ -51,6 +51,7 @@ internal static class GridApi
         services.TryAddSingleton<CredentialCheck>();
         services.TryAddSingleton<PlaygroundLimiter>();
         services.TryAddSingleton<NamespacePolicies>();
+        services.TryAddSingleton<PublishesUnderWay>();
         services.TryAddSingleton<IReadiness, Readiness>();
         services.TryAddSingleton(s => new WebhookRules(s.GetRequiredService<NetworkRules>(), s.GetRequiredService<NamespacePolicies>()));
         services.TryAddSingleton(s => new OwnReceiver(s.GetRequiredService<IOptions<GridOptions>>(), s.GetService<IServer>()));

@@ -33,7 +33,7 @@ internal static class PublishEndpoint
         .WithExample("""{"data":{"text":"Hello"},"event":"chat.message","key":"k-1"}""", """{"epoch":"5f2c9a","offset":42,"duplicate":false}""");
 
     private static async Task<IResult> PublishAsync(
-        string channel, HttpContext context, NamespacePolicies policies, ChannelPublisher publisher)
+        string channel, HttpContext context, NamespacePolicies policies, IChannelPublisher publisher, PublishesUnderWay publishes)
     {
         var caller = context.GetCaller();
         if (ChannelAccess.Refuse(caller, channel, Capability.Publish) is { } refused) return refused;
@@ -44,7 +44,7 @@ internal static class PublishEndpoint
         using (var raw = await RequestBody.ReadAsync(context, RequestBody.MaxBytes))
             body = PublishBody.Parse(raw.Bytes.Span, policies.For(channel).MaxMessageBytes, idempotencyKey);
 
-        using var underWay = publisher.UnderWay.Begin();
+        using var underWay = publishes.Begin();
         var receipts = await publisher.PublishAsync(
             new ChannelId(caller.Tenant, channel), new PublishBatch { Drafts = body.Drafts, From = caller.User });
         if (receipts[0].Error is { } first && Array.TrueForAll(receipts, r => r.Error == first))

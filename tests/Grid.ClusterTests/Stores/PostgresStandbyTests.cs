@@ -43,7 +43,10 @@ public sealed class PostgresStandbyTests(PostgresFixture fixture) : IClassFixtur
             Assert.False(await database.IsUsableAsync(CancellationToken.None));
             await Assert.ThrowsAsync<LogUnavailableException>(async () => await log.AppendAsync(Request(head, "c")));
             await Assert.ThrowsAsync<LogUnavailableException>(async () => await log.PurgeAsync(new ChannelId("t", "room:2")));
-            await Assert.ThrowsAsync<StandbyException>(async () => await database.TryWriteAsync(CancellationToken.None));
+
+            // The wait is cancelled when its time is over; where the server is slow to say so, the connection is given up instead.
+            var refused = await Assert.ThrowsAnyAsync<Exception>(async () => await database.TryWriteAsync(CancellationToken.None));
+            Assert.True(refused is StandbyException or NpgsqlException { InnerException: TimeoutException }, refused.ToString());
             Assert.False(await database.IsUsableAsync(CancellationToken.None));
         }
         finally
