@@ -134,7 +134,7 @@ internal sealed partial class WebhookGrain
         if (_stopped) return null;
         NoteMarks(marks);
         if (_foreign.Count > 0) _ = ClearForeignAsync();
-        return marks.Count < MarkPage ? null : marks[^1].Channel;
+        return EndOf(marks);
     }
 
     /// <summary>Takes note of the mark of a channel that something was published to just now; many that come together are looked up together.</summary>
@@ -191,18 +191,33 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private async Task PassOverUnknownAsync(WebhookMachine machine)
     {
+        // What was appended to just now is not passed over.
+        await foreach (var channels in MarkPagesAsync())
+            NoteMarks(await ClearAtHeadsAsync([.. channels.Where(c => Matches(c) && !machine.Knows(c))]));
+    }
+
+    /// <summary>The channels that have marks, by name, a page at a time.</summary>
+    private async IAsyncEnumerable<IEnumerable<string>> MarkPagesAsync()
+    {
         for (string? after = string.Empty; after is not null;)
         {
             var marks = await store.GetMarksAsync(_id, after, MarkPage);
-            after = marks.Count < MarkPage ? null : marks[^1].Channel;
-            string[] unknown = [.. marks.Select(static m => m.Channel).Where(c => Matches(c) && !machine.Knows(c))];
-            var heads = await logs.Durable.GetHeadsAsync([.. unknown.Select(ChannelOf)]);
-            WebhookMark[] ends = [.. unknown.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))];
-            var cleared = await store.ClearMarksAsync(_id, ends);
-
-            // Appended to just now: that is not passed over.
-            NoteMarks([.. ends.Where((_, i) => !cleared[i])]);
+            after = EndOf(marks);
+            yield return marks.Select(static m => m.Channel);
         }
+    }
+
+    /// <summary>The name after which the page behind this one begins; null: it is the last.</summary>
+    private static string? EndOf(IReadOnlyList<WebhookMark> page) => page.Count < MarkPage ? null : page[^1].Channel;
+
+    /// <summary>Clears marks whatever is unsettled, but for channels that are appended to meanwhile.</summary>
+    /// <returns>Those, at the heads that they had.</returns>
+    private async Task<List<WebhookMark>> ClearAtHeadsAsync(string[] channels)
+    {
+        var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
+        WebhookMark[] ends = [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))];
+        var cleared = await store.ClearMarksAsync(_id, ends);
+        return [.. ends.Where((_, i) => !cleared[i])];
     }
 
     /// <summary>The marks that may be cleared now; null: none.</summary>
@@ -284,11 +299,9 @@ internal sealed partial class WebhookGrain
     /// <summary>The same for all of them, also those that were not met yet: before channels join, which must not find an old mark of theirs.</summary>
     private async Task ClearAllForeignAsync()
     {
-        for (string? after = string.Empty; after is not null;)
+        await foreach (var channels in MarkPagesAsync())
         {
-            var marks = await store.GetMarksAsync(_id, after, MarkPage);
-            after = marks.Count < MarkPage ? null : marks[^1].Channel;
-            _foreign.UnionWith(marks.Select(static m => m.Channel).Where(c => !Matches(c)));
+            _foreign.UnionWith(channels.Where(c => !Matches(c)));
             await ClearMarksOfForeignAsync();
         }
     }
@@ -298,13 +311,9 @@ internal sealed partial class WebhookGrain
         await TakeJoinedAsync();
         foreach (var channels in _foreign.ToArray().Chunk(MarkPage))
         {
-            var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
-            var cleared = await store.ClearMarksAsync(_id, [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))]);
-            for (var i = 0; i < channels.Length; i++)
-            {
-                // Appended to just now; the next time finds it.
-                if (cleared[i]) _foreign.Remove(channels[i]);
-            }
+            // What was appended to just now the next time finds.
+            var moved = await ClearAtHeadsAsync(channels);
+            _foreign.ExceptWith(channels.Except(moved.Select(static m => m.Channel)));
         }
     }
 

@@ -32,7 +32,9 @@ internal sealed partial class WebhookMachine
     public bool IsFrugal { get; set; }
 
     /// <summary>What may be read ahead while memory is short. Where messages of a page may be of lanes that are busy, it takes more to find others.</summary>
-    private int FrugalTarget => LanesAreKeys ? Math.Max(16, 2 * Window) : Window - InFlight;
+    private int FrugalTarget => LanesAreKeys ? UsualTarget : Window - InFlight;
+
+    private int UsualTarget => Math.Max(16, 2 * Window);
 
     private bool LanesAreChannels => _settings is { Mode: WebhookMode.Keyed, KeySeparator: null };
 
@@ -67,7 +69,7 @@ internal sealed partial class WebhookMachine
 
         if (FreshIsFree && !ParkedAreFull)
         {
-            var target = Math.Min(Limits.MaxQueued, Math.Max(16, 2 * Window));
+            var target = Math.Min(Limits.MaxQueued, UsualTarget);
             if (_settings.PerSecond is { } rate) target = (int)Math.Min(target, Math.Ceiling(rate * RateAheadSeconds));
             var page = Math.Min(Limits.PageMessages, target);
             if (IsFrugal) (target, page) = (Math.Max(1, FrugalTarget), LanesAreChannels ? 1 : FrugalPage);
@@ -176,17 +178,12 @@ internal sealed partial class WebhookMachine
         channel.InLine = false;
         if (_channels.GetValueOrDefault(channel.Name) != channel || !MayRead(channel)) return null;
         channel.MoveReadTo(channel.Ranges.SkipFrom(channel.ReadTo));
-        if (IsFrugal && LanesAreChannels && (channel.Queued > 0 || channel.FindLane(string.Empty) is { Busy: > 0 }))
-        {
-            // What is read of it could not be sent now, and would keep others from being read.
-            channel.InLine = true;
-            _line.Enqueue(channel);
-            return null;
-        }
 
-        if (RangesAreFull && channel.ReadTo > channel.Floor && channel.ReadTo >= channel.Ranges.Last)
+        // With little memory: what is read of it could not be sent now, and would keep others from being read.
+        var isBusy = IsFrugal && LanesAreChannels && (channel.Queued > 0 || channel.FindLane(string.Empty) is { Busy: > 0 });
+        if (isBusy || (RangesAreFull && channel.ReadTo > channel.Floor && channel.ReadTo >= channel.Ranges.Last))
         {
-            // Beyond everything settled: waits at the end of the line until holes are filled.
+            // So is what is beyond everything settled, until holes are filled: it waits at the end of the line.
             channel.InLine = true;
             _line.Enqueue(channel);
             return null;

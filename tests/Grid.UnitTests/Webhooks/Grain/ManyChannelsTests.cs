@@ -16,8 +16,7 @@ public sealed class ManyChannelsTests
         endpoint.Inbox.Answer = Answers.Status(500);
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillAsync(grid);
         await grid.UntilAsync(() => grid.Host.Deactivated);
         Assert.InRange(grid.Store.SnapshotOf(grid.Id)!.Channels.Count, 1, 600);
 
@@ -47,8 +46,7 @@ public sealed class ManyChannelsTests
         await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillAsync(grid);
         await DeliveredAsync(grid, endpoint, Many);
         Assert.InRange(grid.Store.SnapshotOf(grid.Id)!.Channels.Count, 1, 1_600);
     }
@@ -72,8 +70,7 @@ public sealed class ManyChannelsTests
     {
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(new WebhookDefinition { Channels = [All] });
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillAsync(grid);
         await grid.UntilNothingIsDueAsync();
         await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 1_000);
         Assert.Equal(Many, (await grid.Store.GetMarksAsync(grid.Id)).Count);
@@ -129,8 +126,7 @@ public sealed class ManyChannelsTests
         };
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillAsync(grid);
         await endpoint.Inbox.NextAsync();
 
         // Told of while nobody wants more channels: one before and one behind the pass, neither of which has another event.
@@ -147,10 +143,7 @@ public sealed class ManyChannelsTests
     {
         await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
-        await grid.CallAsync(g => g.PauseAsync());
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillPausedAsync(grid, endpoint);
         Assert.True(await grid.CallAsync(g => g.SeekAsync(new WebhookStart { Named = "now" })));
         Assert.True(await grid.CallAsync(g => g.ResumeAsync()));
         await grid.PublishAsync("room:17", wake: false);
@@ -165,10 +158,7 @@ public sealed class ManyChannelsTests
     {
         await using var endpoint = new WebhookReceiver();
         await using var grid = new WebhookFixture();
-        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
-        await grid.CallAsync(g => g.PauseAsync());
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillPausedAsync(grid, endpoint);
         Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["other"] })));
         Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = [All] })));
         Assert.Empty(await grid.Store.GetMarksAsync(grid.Id));
@@ -268,8 +258,7 @@ public sealed class ManyChannelsTests
         endpoint.Inbox.Answer = Answers.Status(400);
         await using var grid = new WebhookFixture();
         await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All], Mode = "ordered", Schedule = [3_600, 3_600] });
-        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
-        await grid.WakeAsync();
+        await FillAsync(grid);
         await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 500);
         Assert.False(grid.Store.IsDue(grid.Id, grid.NowMs));
 
@@ -282,6 +271,21 @@ public sealed class ManyChannelsTests
         var second = await grid.NextAsync(endpoint);
         while (second.Id == first.Id) second = await grid.NextAsync(endpoint);
         Assert.Equal("closed", (await grid.CallAsync(g => g.GetAsync()))!.Circuit);
+    }
+
+    /// <summary>Publishes to very many channels, and wakes who is to get it.</summary>
+    private static async Task FillAsync(WebhookFixture grid)
+    {
+        for (var i = 0; i < Many; i++) await grid.PublishAsync($"room:{i}", wake: false);
+        await grid.WakeAsync();
+    }
+
+    /// <summary>The same for a subscription that is made for it, and pauses.</summary>
+    private static async Task FillPausedAsync(WebhookFixture grid, WebhookReceiver endpoint)
+    {
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Channels = [All] });
+        await grid.CallAsync(g => g.PauseAsync());
+        await FillAsync(grid);
     }
 
     private static async Task<(string Channel, long Offset)> NextOfAsync(WebhookFixture grid, WebhookReceiver endpoint)
