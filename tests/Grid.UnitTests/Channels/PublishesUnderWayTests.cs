@@ -45,19 +45,12 @@ public sealed class PublishesUnderWayTests
     public async Task Many_at_once_lose_no_count()
     {
         var stop = false;
-        var begun = new long[4];
-        var over = new long[4];
-        var publishers = begun.Select((_, i) => Task.Run(() =>
-        {
-            while (!Volatile.Read(ref stop))
-            {
-                using var publish = _publishes.Begin();
+        var begun = new long[2];
+        var over = new long[2];
 
-                // As the number of one that has begun: what is waited for then must be over.
-                Volatile.Write(ref begun[i], begun[i] + 1);
-                Volatile.Write(ref over[i], begun[i]);
-            }
-        })).ToArray();
+        // Threads of their own: in the pool they would leave none for what they wait for to end on.
+        var publishers = begun.Select((_, i) => Task.Factory.StartNew(
+            () => Publish(i), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)).ToArray();
         for (var round = 0; round < 500; round++)
         {
             var before = begun.Select((_, i) => Volatile.Read(ref begun[i])).ToArray();
@@ -68,5 +61,17 @@ public sealed class PublishesUnderWayTests
         Volatile.Write(ref stop, true);
         await Task.WhenAll(publishers);
         await _publishes.WaitAsync().WaitAsync(Limit);
+
+        void Publish(int i)
+        {
+            while (!Volatile.Read(ref stop))
+            {
+                using var publish = _publishes.Begin();
+
+                // As the number of one that has begun: what is waited for then must be over.
+                Volatile.Write(ref begun[i], begun[i] + 1);
+                Volatile.Write(ref over[i], begun[i]);
+            }
+        }
     }
 }

@@ -117,6 +117,7 @@ public sealed class MemoryMessageLogTests
                 await log.PurgeAsync(_channel);
                 purges++;
                 log.Sweep();
+                await Task.Yield();
             }
 
             return purges;
