@@ -37,7 +37,10 @@ public sealed class WebhookOptions
     /// <summary>The usual time of an answer above which an endpoint counts as slow. Default: 2 s.</summary>
     public TimeSpan SlowAfter { get; set; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>The most requests that wait for their turn on a silo. Default: 65,536. Beyond it subscriptions wait a second and more.</summary>
+    /// <summary>
+    /// The most requests that wait for their turn on a silo. Default: 65,536. A tenant has at most as many of them as there is room left
+    /// for, so alone it has half. Beyond it subscriptions wait a second and more.
+    /// </summary>
     public int MaxWaiting { get; set; } = 65_536;
 
     /// <summary>

@@ -18,7 +18,7 @@ internal sealed record TurnSettings
     /// <summary>The usual time of an answer, in milliseconds, above which an endpoint is slow. Default: 2,000.</summary>
     public int SlowMs { get; init; } = 2_000;
 
-    /// <summary>The most requests that wait. Default: 65,536.</summary>
+    /// <summary>The most requests that wait; a tenant's are never more than what is left for the others. Default: 65,536.</summary>
     public int MaxWaiting { get; init; } = 65_536;
 
     /// <summary>After how many new messages of an endpoint one that is not new gets a turn. Default: 4.</summary>
@@ -28,13 +28,14 @@ internal sealed record TurnSettings
 /// <summary>
 /// Decides whose request is next on a silo: in turn by tenant, within a tenant in turn by endpoint, within an endpoint new messages
 /// before retries and replays, but these in every fifth turn. No tenant and no endpoint has more than its slots; slow endpoints have
-/// slots of their own, so that those that hang leave the others theirs. No I/O, no clock, not thread-safe; every decision takes the
-/// same time, however many wait.
+/// slots of their own, so that those that hang leave the others theirs, and no tenant takes all the room to wait. No I/O, no clock, not
+/// thread-safe; every decision takes the same time, however many wait.
 /// </summary>
 /// <typeparam name="T">What waits for its turn.</typeparam>
 internal sealed class TurnTaking<T>(TurnSettings settings)
 {
     private readonly Dictionary<(string Tenant, string Endpoint), Endpoint> _endpoints = [];
+    private readonly Dictionary<string, int> _waitingOf = new(StringComparer.Ordinal);
     private readonly Pool _fast = new(settings.FastSlots, isSlow: false);
     private readonly Pool _slow = new(settings.SlowSlots, isSlow: true);
     private bool _slowFirst;
@@ -51,7 +52,11 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
     /// <summary>Endpoints that are remembered: those with something waiting or on its way.</summary>
     public int Endpoints => _endpoints.Count;
 
-    /// <summary>Adds a request. False: too many wait; it is to be offered again when there is room.</summary>
+    /// <summary>
+    /// Adds a request. False: too many wait, or too many of the tenant: it may have as many as there is room left for. So whoever takes all
+    /// that they can get leaves half of the room to the others, and the next one half of that. A request that was refused is to be offered
+    /// again.
+    /// </summary>
     /// <param name="tenant">Whose it is.</param>
     /// <param name="endpoint">Names the endpoint within the tenant.</param>
     /// <param name="kind">Why it is made.</param>
@@ -59,11 +64,13 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
     /// <param name="item">What waits.</param>
     public bool TryAdd(string tenant, string endpoint, DeliveryKind kind, int usualMs, T item)
     {
-        if (Waiting >= settings.MaxWaiting) return false;
+        var own = _waitingOf.GetValueOrDefault(tenant);
+        if (own >= settings.MaxWaiting - Waiting) return false;
         if (!_endpoints.TryGetValue((tenant, endpoint), out var target))
             _endpoints[(tenant, endpoint)] = target = new Endpoint(tenant, endpoint, usualMs);
         target.Add(kind, item);
         Waiting++;
+        _waitingOf[tenant] = own + 1;
         Line(target);
         return true;
     }
@@ -131,6 +138,7 @@ internal sealed class TurnTaking<T>(TurnSettings settings)
             if (endpoint.Take(settings.FreshPerOther, out var item))
             {
                 Waiting--;
+                if (--_waitingOf[tenant.Name] == 0) _waitingOf.Remove(tenant.Name);
                 endpoint.InFlight++;
                 turn = new Turn(item, endpoint, pool);
                 Enter(turn);

@@ -280,11 +280,13 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
             }
 
             var took = _time.GetElapsedTime(job.StartedAt);
-            turn = End(turn, took);
             var outcome = response is null ? new Outcome(OutcomeKind.LocalFault, Failure: "internal") : OutcomeOf.Response(response);
             _metrics.Ended(outcome.Kind, attempt.Kind, took, _time.GetUtcNow().ToUnixTimeMilliseconds() - attempt.Message.At);
+
+            // Handed on before its slot is free: a stop that finds no request on its way waits for those writes that it can see.
             if (response is null) job.Tell(outcome);
             else _attempts.Add(Row(target, message.Id, attempt.Ref, attempt.Attempt, response), outcome, job);
+            turn = End(turn, took);
         }
     }
 

@@ -140,10 +140,34 @@ public sealed class TurnTakingTests
     [Fact]
     public void What_waits_is_bounded_and_what_is_done_is_forgotten()
     {
-        for (var i = 0; i < 10_000; i++) Assert.True(_turns.TryAdd($"t{i % 50}", $"e{i % 500}", DeliveryKind.Fresh, 0, "x"));
+        for (var i = 0; i < 10_000; i++) Assert.True(_turns.TryAdd($"t{i}", $"e{i % 500}", DeliveryKind.Fresh, 0, "x"));
         Assert.False(_turns.TryAdd("t", "e", DeliveryKind.Fresh, 0, "x"));
         Assert.Equal(10_000, Serve(20_000).Count);
         Assert.Equal((0, 0, 0), (_turns.Endpoints, _turns.Waiting, _turns.InFlight));
+    }
+
+    [Fact]
+    public void Tenants_that_fill_the_line_leave_others_room_in_it()
+    {
+        foreach (var (hostile, left) in ((string, int)[])[("a", 5_000), ("b", 2_500), ("c", 1_250)])
+        {
+            while (_turns.TryAdd(hostile, "hangs", DeliveryKind.Fresh, 0, hostile))
+            {
+            }
+
+            Assert.Equal(left, 10_000 - _turns.Waiting);
+        }
+
+        // The room that is made goes to those who need it, not back to who had most of it.
+        Assert.Equal(["a", "b", "c"], Serve(3));
+        Assert.False(_turns.TryAdd("a", "hangs", DeliveryKind.Fresh, 0, "a"));
+        Add("other", "e", "other");
+        Assert.Contains("other", Serve(4));
+
+        // What was served counts no more.
+        Assert.Equal(8_744, Serve(20_000).Count);
+        Assert.Equal((0, 0, 0), (_turns.Endpoints, _turns.Waiting, _turns.InFlight));
+        for (var i = 0; i < 5_000; i++) Add("a", "hangs", "a");
     }
 
     [Fact]

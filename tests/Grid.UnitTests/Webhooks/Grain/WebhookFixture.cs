@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Security.Cryptography;
 using Grid.Abstractions;
 using Grid.Protocol;
@@ -34,12 +35,15 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
         configure?.Invoke(Options);
         var network = new WebhookNetworkOptions { AllowPrivateNetworks = true, RequestTimeout = TimeSpan.FromMinutes(2) };
         _http = new WebhookHttp(network, FakeResolver.Loopback, TimeProvider.System);
-        _metrics = new WebhookMetrics(new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>());
+        _metrics = new WebhookMetrics(Meters);
         Budget = new ReadAheadBudget(Microsoft.Extensions.Options.Options.Create(Options), _metrics);
         Sender = new WebhookSender(
             Store, Microsoft.Extensions.Options.Options.Create(Options), Microsoft.Extensions.Options.Options.Create(network), _http,
             FakeResolver.Loopback, _metrics, TimeProvider.System, NullLogger<WebhookSender>.Instance);
     }
+
+    /// <summary>Makes the meters, which name it as their scope.</summary>
+    public IMeterFactory Meters { get; } = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<IMeterFactory>();
 
     public WebhookOptions Options { get; } = new() { DrainTime = TimeSpan.Zero };
 

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Grid.Protocol;
 using Grid.Server.Webhooks.Delivery;
 using Grid.Server.Webhooks.Formats;
@@ -77,6 +78,37 @@ public sealed class WebhookSenderTests
         grid.Store.Away = false;
         Assert.Equal(OutcomeKind.Delivered, (await sent.WaitAsync(Patience)).Kind);
         Assert.Equal(new MessageRef("c", "e", 1), Assert.Single(grid.Store.Attempts).Ref);
+    }
+
+    [Fact]
+    public async Task A_stop_waits_for_the_attempt_whose_request_is_just_over()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture(o => o.DrainTime = TimeSpan.FromMinutes(1));
+
+        // Held up where the answer is there and the attempt is not handed on yet.
+        var answered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var goOn = new ManualResetEventSlim();
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, own) =>
+        {
+            if (instrument.Meter.Scope == grid.Meters && instrument.Name == "grid.webhooks.attempts") own.EnableMeasurementEvents(instrument);
+        };
+        listener.SetMeasurementEventCallback<long>((_, _, _, _) =>
+        {
+            answered.TrySetResult();
+            goOn.Wait();
+        });
+        listener.Start();
+        var sent = SendAsync(grid, Target("t", endpoint), Attempt(1), 0);
+        await answered.Task.WaitAsync(Patience);
+        var stop = grid.Sender.StoppingAsync(CancellationToken.None);
+        var endedBefore = stop.IsCompleted;
+        goOn.Set();
+        await stop.WaitAsync(Patience);
+        Assert.False(endedBefore);
+        Assert.Single(grid.Store.Attempts);
+        Assert.Equal(OutcomeKind.Delivered, (await sent.WaitAsync(Patience)).Kind);
     }
 
     [Theory]
