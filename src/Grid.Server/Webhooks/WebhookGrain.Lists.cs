@@ -135,11 +135,19 @@ internal sealed partial class WebhookGrain
     private async Task SendAgainAsync(MessageRef[] messages)
     {
         var now = NowMs;
-        await store.ParkAsync(_id, [.. messages.Select(m => new ParkedRow(m, 0, now))]);
-        _machine!.NoticeParked(now, now);
+        try
+        {
+            await store.ParkAsync(_id, [.. messages.Select(m => new ParkedRow(m, 0, now))]);
+        }
+        finally
+        {
+            // Also where nobody knows whether they are there: they would be no dead letters any more, and nothing else looks for them.
+            _machine!.NoticeParked(now, now);
+            Run();
+        }
 
         // A write that began before may have taken the wake-up away that was stored with them.
-        await FlushAsync(_machine);
+        await FlushAsync(_machine!);
     }
 
     /// <summary>The subscription as it is now.</summary>

@@ -296,14 +296,42 @@ internal sealed partial class WebhookGrain
         }
     }
 
-    /// <summary>The same for all of them, also those that were not met yet: before channels join, which must not find an old mark of theirs.</summary>
-    private async Task ClearAllForeignAsync()
+    /// <summary>
+    /// The same for those that match patterns, also if they were not met yet: before channels join, which must not find an old mark of theirs.
+    /// Marks of channels that are subscribed to already are passed over by their prefixes, since there can be millions.
+    /// </summary>
+    private async Task ClearForeignOfAsync(string[] patterns)
     {
-        await foreach (var channels in MarkPagesAsync())
+        var names = new List<string>();
+        foreach (var pattern in patterns)
         {
-            _foreign.UnionWith(channels.Where(c => !Matches(c)));
-            await ClearMarksOfForeignAsync();
+            var isPrefix = ChannelPatterns.IsPrefix(pattern, out var span);
+            var start = span.ToString();
+            if (start.Length > 0) names.Add(start);
+            for (var after = isPrefix ? start : null; after is not null;)
+            {
+                var marks = await store.GetMarksAsync(_id, after, MarkPage);
+                _foreign.UnionWith(marks.Select(static m => m.Channel).Where(c => ChannelPatterns.Match(pattern, c) && !Matches(c)));
+                await ClearMarksOfForeignAsync();
+                after = EndOf(marks) is { } end && end.StartsWith(start, StringComparison.Ordinal) ? EndOfSubscribed(end) : null;
+            }
         }
+
+        _foreign.UnionWith((await FindMarksAsync([.. names])).Select(static m => m.Channel).Where(c => !Matches(c)));
+        await ClearMarksOfForeignAsync();
+    }
+
+    /// <summary>The last name that the prefix by which a channel is subscribed to can have; else the channel's.</summary>
+    private string EndOfSubscribed(string channel)
+    {
+        var end = channel;
+        foreach (var pattern in _stored.Channels.Where(p => ChannelPatterns.Match(p, channel)))
+        {
+            // No name has such a character, and all of theirs come before it.
+            if (ChannelPatterns.IsPrefix(pattern, out var prefix) && $"{prefix}\u007f" is var last && string.CompareOrdinal(last, end) > 0) end = last;
+        }
+
+        return end;
     }
 
     private async Task ClearMarksOfForeignAsync()

@@ -31,8 +31,11 @@ internal sealed partial class WebhookGrain
     /// <summary>Whether the definition that is stored may be another one.</summary>
     private bool _isUnsure;
 
-    /// <summary>Whether all publishes are answered that may not have known its channels: a change that added some may have failed before.</summary>
-    private bool _isJoined = true;
+    /// <summary>
+    /// Whether all publishes are answered that may not have known its channels: a change that added some may have failed before, here or in an
+    /// activation before this one.
+    /// </summary>
+    private bool _isJoined;
 
     public async Task<WebhookCreated?> CreateAsync(WebhookDefinition definition, bool fromStart)
     {
@@ -59,6 +62,7 @@ internal sealed partial class WebhookGrain
             }
 
             await JoinAsync(stored, fromStart);
+            _isJoined = true;
         }
         catch
         {
@@ -113,13 +117,13 @@ internal sealed partial class WebhookGrain
 
         // Who read the headers saw no values, and gives back what was shown for those that stay; what was not there has none to keep.
         var merged = CustomHeaders.Merge(_headers!, definition.Headers).Where(static h => h.Value != CustomHeaders.Redacted);
-        var joins = definition.Channels.Except(_stored.Channels).Any();
-        if (joins)
+        string[] joins = [.. definition.Channels.Except(_stored.Channels)];
+        if (joins.Length > 0)
         {
             _isJoined = false;
 
             // Nothing is left of channels from when they were subscribed to before, but what is published to at this moment.
-            await ClearAllForeignAsync();
+            await ClearForeignOfAsync(joins);
             if (machine.HasUnwritten) await FlushAsync(machine);
         }
 
@@ -232,7 +236,14 @@ internal sealed partial class WebhookGrain
         if (!await ExistsAsync()) return false;
         var machine = _machine!;
         if (to.Named == Now) await PassOverUnknownAsync(machine);
-        foreach (var (channel, position) in await PlacesOfAsync(to)) machine.Seek(channel, position, NowMs);
+        var places = await PlacesOfAsync(to);
+        foreach (var (channel, position) in places)
+        {
+            // What was published and delivered since the heads were read stays so.
+            if (to.Named == Now) machine.PassOver(channel, position, NowMs);
+            else machine.Seek(channel, position, NowMs);
+        }
+
         await FlushAsync(machine);
         return true;
     }

@@ -102,9 +102,13 @@ internal sealed partial class WebhookMachine
     /// <summary>Has the state written although nothing of it changed: the stored time of the next wake-up is not right any more.</summary>
     public void Touch(long nowMs) => _writes.Changed(nowMs);
 
-    /// <summary>The endpoint is another one: what is known of the former one's health does not count.</summary>
+    /// <summary>
+    /// The endpoint is another one: what is known of the former one's health does not count, and neither does what it still answers, but for
+    /// the messages that it takes.
+    /// </summary>
     public void OnEndpointChanged(long nowMs)
     {
+        _formerTo = _lastNumber;
         (_heldUntil, _heldSince, _faultUntil, _faultMs, _failingTold, _probe) = (0, 0, 0, 0, false, null);
         _circuit.Close();
         _window.SlowStart();

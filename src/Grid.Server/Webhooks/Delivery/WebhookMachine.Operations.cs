@@ -78,6 +78,28 @@ internal sealed partial class WebhookMachine
         Line(progress);
     }
 
+    /// <summary>
+    /// Gives up all that waits in a channel up to a place. What comes after that stays as it is: delivered, on its way, or to be read.
+    /// </summary>
+    /// <param name="channel">The channel's name.</param>
+    /// <param name="position">The last that is given up.</param>
+    /// <param name="nowMs">The time.</param>
+    public void PassOver(string channel, Position position, long nowMs)
+    {
+        if (!_channels.TryGetValue(channel, out var progress) || progress.Epoch != position.Epoch)
+        {
+            Seek(channel, position, nowMs);
+            return;
+        }
+
+        foreach (var entry in progress.Open.Where(e => e.Ref.Offset <= position.Offset).ToList()) Close(entry);
+        var runs = progress.Ranges.Runs;
+        progress.Settle(progress.Floor + 1, position.Offset);
+        _ranges += progress.Ranges.Runs - runs;
+        _writes.Changed(nowMs);
+        Line(progress);
+    }
+
     /// <summary>Gives a message up: it is not sent again. An attempt under way is not called back.</summary>
     public void Skip(MessageRef message, long nowMs)
     {
@@ -99,7 +121,11 @@ internal sealed partial class WebhookMachine
         if (lanesChange || !ReferenceEquals(old.Events, settings.Events)) LetGo();
         _settings = settings;
         if (old.PerSecond != settings.PerSecond) _bucket = settings.PerSecond is { } rate ? new TokenBucket(rate, nowMs) : null;
-        if (lanesChange) ChangeLanes();
+        if (!lanesChange) return;
+        ChangeLanes();
+
+        // What waited for a failed message may not have to any more: then the stored time of the wake-up is too late.
+        _writes.Changed(nowMs);
     }
 
     private void ChangeLanes()

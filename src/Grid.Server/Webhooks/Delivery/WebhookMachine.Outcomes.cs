@@ -12,6 +12,9 @@ internal sealed partial class WebhookMachine
     private bool _letGo;
     private bool _draining;
 
+    /// <summary>The last attempt that a former endpoint may have got; 0: there was none.</summary>
+    private long _formerTo;
+
     /// <summary>An attempt ended. One that is not known (told twice, or of an earlier activation) is ignored.</summary>
     public void OnOutcome(long number, Outcome outcome, long nowMs)
     {
@@ -23,10 +26,12 @@ internal sealed partial class WebhookMachine
         if (entry.Lane is { } lane) lane.Busy--;
         if (entry.Replay is { } replay) replay.InFlight--;
         var closed = entry.State == EntryState.Closed;
+        var former = number <= _formerTo;
+        if (former && outcome.Kind != OutcomeKind.Delivered) outcome = new Outcome(OutcomeKind.Returned);
         switch (outcome.Kind)
         {
             case OutcomeKind.Delivered:
-                OnEndpointWorks(number, outcome, nowMs);
+                if (!former) OnEndpointWorks(number, outcome, nowMs);
                 if (!closed) Deliver(entry, nowMs);
                 break;
             case OutcomeKind.Failed or OutcomeKind.Rejected:

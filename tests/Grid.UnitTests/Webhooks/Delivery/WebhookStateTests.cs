@@ -7,6 +7,27 @@ namespace Grid.UnitTests.Webhooks.Delivery;
 public sealed class WebhookStateTests
 {
     [Fact]
+    public void What_a_former_endpoint_still_answers_tells_nothing_of_the_new_one()
+    {
+        var rig = new Rig();
+        rig.Publish("a", 16);
+        var former = rig.Take();
+        Assert.Equal(16, former.Count);
+        rig.Machine.OnEndpointChanged(rig.Now);
+        rig.Answer(former[0], OutcomeKind.Gone);
+        rig.Answer(former[1], OutcomeKind.Hold, 3_600_000);
+        rig.Answer(former.Skip(2).Take(12), OutcomeKind.Failed);
+        Assert.Equal((WebhookStatus.Active, 0L, false, 0), (rig.Machine.Status, rig.Machine.AskedUntil, rig.Machine.IsOpen, rig.Machine.Parked));
+
+        // What it took is delivered, and the rest goes to the new one, with all attempts before it.
+        rig.Answer(former.Skip(14));
+        var all = rig.DeliverAll();
+        Assert.Equal(former.Take(14).Select(static a => a.Ref.Offset).Order(), all.Select(static a => a.Ref.Offset).Order());
+        Assert.All(all, static a => Assert.Equal(1, a.Attempt));
+        Assert.Equal(16, rig.Floor("a"));
+    }
+
+    [Fact]
     public void What_is_being_read_has_to_be_woken_for()
     {
         // A cursor that was moved back has no mark, and a replay never has one.

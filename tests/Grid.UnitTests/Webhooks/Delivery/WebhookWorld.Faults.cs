@@ -22,7 +22,7 @@ internal sealed partial class WebhookWorld
     {
         if (_calm) return;
         var topic = _topics[_chance.Next(_topics.Count)];
-        var what = _chance.Next(20);
+        var what = _chance.Next(22);
         if (what is 11 or > 13) Wake();
         var machine = _active.Machine;
         switch (what)
@@ -63,6 +63,15 @@ internal sealed partial class WebhookWorld
             case 18:
                 if (machine.Status == WebhookStatus.Disabled) Enable();
                 else if (_chance.Next(3) == 0) machine.Disable(DisabledReason.Request, _now);
+                break;
+            case 19:
+                Trace("another endpoint");
+                machine.OnEndpointChanged(_now);
+                break;
+            case 20:
+                Trace($"{topic.Name}: all up to {topic.Head} is passed over");
+                foreach (var message in topic.Messages.Values) message.Resolved = true;
+                machine.PassOver(topic.Name, new Position(topic.Epoch, topic.Head), _now);
                 break;
             default:
                 _settings = NewSettings() with { Limits = _settings.Limits, Events = _settings.Events };

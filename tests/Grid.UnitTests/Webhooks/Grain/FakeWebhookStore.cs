@@ -29,6 +29,12 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>Awaited when progress was read, before it is told.</summary>
     public Func<Task> AfterProgress { get; set; } = static () => Task.CompletedTask;
 
+    /// <summary>Awaited when messages were parked on request, before that is told.</summary>
+    public Func<Task> AfterPark { get; set; } = static () => Task.CompletedTask;
+
+    /// <summary>Awaited when heads of channels were read, before they are told.</summary>
+    public Func<Task> AfterHeads { get; set; } = static () => Task.CompletedTask;
+
     /// <summary>Ends when messages were parked on request.</summary>
     public TaskCompletionSource ParkedOnRequest { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -92,6 +98,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         HeadsAsked = channels.Count;
         var heads = new ChannelHead[channels.Count];
         for (var i = 0; i < heads.Length; i++) heads[i] = await GetHeadAsync(channels[i], cancellationToken);
+        if (heads.Length > 0) await AfterHeads();
         return heads;
     }
 
@@ -252,7 +259,7 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         }
     }
 
-    public ValueTask ParkAsync(WebhookId webhook, IReadOnlyList<ParkedRow> rows, CancellationToken cancellationToken = default)
+    public async ValueTask ParkAsync(WebhookId webhook, IReadOnlyList<ParkedRow> rows, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
@@ -266,8 +273,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
             }
 
             ParkedOnRequest.TrySetResult();
-            return default;
         }
+
+        await AfterPark();
     }
 
     public ValueTask<IReadOnlyList<StoredDeadLetter>> ListDeadLettersAsync(

@@ -170,6 +170,37 @@ public sealed class ManyChannelsTests
     }
 
     [Fact]
+    public async Task A_change_that_adds_channels_does_not_look_through_those_that_it_has()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await FillPausedAsync(grid, endpoint);
+        Assert.NotNull(await grid.CallAsync(g => g.GetAsync()));
+        var pages = grid.Store.MarkPages;
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = [All, "other", "zoo:*"] })));
+        Assert.InRange(grid.Store.MarkPages - pages, 0, 2);
+
+        // Nor where they are a part of what is added.
+        pages = grid.Store.MarkPages;
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = [All, "r*", "*"] })));
+        Assert.InRange(grid.Store.MarkPages - pages, 0, 6);
+        Assert.Equal(Many, (await grid.Store.GetMarksAsync(grid.Id)).Count);
+    }
+
+    [Fact]
+    public async Task A_prefix_that_grows_keeps_what_waits_and_takes_up_nothing_that_was_left()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await FillPausedAsync(grid, endpoint);
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["room:1*", "room:25"] })));
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = [All] })));
+        var kept = Enumerable.Range(0, Many).Select(static i => $"room:{i}")
+            .Where(static c => c == "room:25" || c.StartsWith("room:1", StringComparison.Ordinal));
+        Assert.Equal(kept.Order(StringComparer.Ordinal), (await grid.Store.GetMarksAsync(grid.Id)).Select(static m => m.Channel));
+    }
+
+    [Fact]
     public async Task A_channel_that_left_and_joins_again_begins_anew_though_a_crash_came_between()
     {
         await using var endpoint = new WebhookReceiver();

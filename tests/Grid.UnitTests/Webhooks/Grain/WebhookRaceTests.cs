@@ -269,6 +269,99 @@ public sealed class WebhookRaceTests
         Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
     }
 
+    [Fact]
+    public async Task A_change_that_was_stored_and_not_answered_waits_for_publishes_when_it_is_made_again()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var wanted = endpoint.Inbox.Definition() with { Channels = ["orders", "other"] };
+        grid.Store.AfterUpdate = static () => throw new Grid.Server.Log.LogUnavailableException("Its answer is lost.");
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.UpdateAsync(wanted)));
+        grid.Store.AfterUpdate = static () => Task.CompletedTask;
+        await grid.DeactivateAsync();
+
+        // The next activation reads that it has the channels, and cannot know that nobody waited.
+        await grid.ActivateAsync();
+        var hold = new Gate();
+        grid.Barrier = hold.PassAsync;
+        var again = grid.CallAsync(g => g.UpdateAsync(wanted));
+        await hold.Reached;
+        Assert.False(again.IsCompleted);
+        hold.Open();
+        Assert.NotNull(await again);
+        await grid.PublishAsync("other");
+        Assert.Equal("other", (await grid.NextAsync(endpoint)).Channel);
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task What_was_redriven_without_an_answer_is_sent_all_the_same()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.First(1, Answers.Status(400));
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition() with { Schedule = [0] });
+        await grid.PublishAsync("orders");
+        await grid.UntilAsync(() => grid.Events.Contains("webhook.exhausted"));
+        await grid.NextAsync(endpoint);
+        grid.Store.AfterPark = static () => throw new Grid.Server.Log.LogUnavailableException("Its answer is lost.");
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.RedriveAsync(null)));
+
+        // It is no dead letter any more, and another write does not forget when to look for it.
+        Assert.Empty(await grid.CallAsync(g => g.ListDeadLettersAsync(null, 10)) ?? []);
+        await grid.PublishAsync("orders");
+        var offsets = new HashSet<long>();
+        while (offsets.Count < 2) offsets.Add((await grid.NextAsync(endpoint)).Offset);
+        Assert.Equal([1, 2], offsets.Order());
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
+    public async Task What_is_delivered_while_the_cursor_moves_to_now_is_not_delivered_again()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+        var hold = new Gate();
+        var asked = 0;
+        grid.Store.AfterHeads = () => Interlocked.Increment(ref asked) == 1 ? hold.PassAsync() : Task.CompletedTask;
+        var moving = grid.CallAsync(g => g.SeekAsync(new WebhookStart { Named = "now" }));
+        await hold.Reached;
+        await grid.PublishAsync("orders");
+        Assert.Equal(2, (await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+        hold.Open();
+        Assert.True(await moving);
+        await grid.PublishAsync("orders");
+        Assert.Equal(3, (await grid.NextAsync(endpoint)).Offset);
+        await grid.UntilNothingIsDueAsync();
+        Assert.Equal(3, endpoint.Inbox.Count);
+    }
+
+    [Fact]
+    public async Task One_that_waited_for_its_order_goes_on_without_it_though_a_crash_comes_before_anything_is_delivered()
+    {
+        await using var endpoint = new WebhookReceiver();
+        endpoint.Inbox.Answer = Answers.Status(400);
+        await using var grid = new WebhookFixture();
+        var definition = endpoint.Inbox.Definition() with { Mode = "ordered", Schedule = [3_600, 3_600] };
+        await grid.CreateAsync(definition);
+        await grid.PublishAsync("orders");
+        await grid.PublishAsync("orders", wake: false);
+        await grid.UntilAsync(() => grid.Host.Deactivated, stepMs: 500);
+        Assert.False(grid.Store.IsDue(grid.Id, grid.NowMs));
+        await grid.DeactivateAsync();
+        await grid.ActivateAsync();
+        endpoint.Inbox.Answer = Answers.Hang;
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(definition with { Mode = "parallel" })));
+        grid.Host.Crash();
+        Assert.True(grid.Store.IsDue(grid.Id, grid.NowMs));
+    }
+
     private static async Task SettleAsync(WebhookFixture grid)
     {
         for (var turns = 0; turns < 20; turns++) await grid.CallAsync(static _ => Task.FromResult(0));
