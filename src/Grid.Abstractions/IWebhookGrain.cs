@@ -84,9 +84,11 @@ public interface IWebhookGrain : IGrainWithStringKey
     [Alias("ListDeadLetters")]
     Task<WebhookDeadLetter[]?> ListDeadLettersAsync(string? after, int limit);
 
-    /// <summary>Puts dead letters on their way again: those named, or all. Tells how many.</summary>
-    [Alias("Redrive")]
-    Task<int?> RedriveAsync(string[]? messageIds);
+    /// <summary>Puts dead letters on their way again, newest first: of some hundreds, those that are named, or all.</summary>
+    /// <param name="messageIds">Which; null: all.</param>
+    /// <param name="after">What <see cref="WebhookRedrivePage.Next"/> of the call before was; null: from the newest.</param>
+    [Alias("RedrivePage")]
+    Task<WebhookRedrivePage?> RedriveAsync(string[]? messageIds, string? after);
 
     /// <summary>Delivers what matches from a place on once more, beside what is new. Null: no such subscription, or a replay is under way.</summary>
     [Alias("Replay")]
@@ -320,6 +322,12 @@ public sealed record WebhookAttemptQuery
 /// <param name="Next">What <see cref="WebhookAttemptQuery.Before"/> is to go on; null: there are no more.</param>
 [GenerateSerializer, Immutable, Alias("grid.WebhookAttemptPage")]
 public sealed record WebhookAttemptPage([property: Id(0)] WebhookAttemptDescription[] Attempts, [property: Id(1)] string? Next);
+
+/// <summary>What became of some dead letters.</summary>
+/// <param name="Redriven">How many of them are on their way again.</param>
+/// <param name="Next">Where to go on; null: there are no more.</param>
+[GenerateSerializer, Immutable, Alias("grid.WebhookRedrivePage")]
+public sealed record WebhookRedrivePage([property: Id(0)] int Redriven, [property: Id(1)] string? Next);
 
 /// <summary>A message whose attempts are used up.</summary>
 [GenerateSerializer, Immutable, Alias("grid.WebhookDeadLetter")]

@@ -60,29 +60,20 @@ internal sealed partial class WebhookGrain
         return [.. rows.Select(WebhookViews.Describe)];
     }
 
-    public async Task<int?> RedriveAsync(string[]? messageIds)
+    public async Task<WebhookRedrivePage?> RedriveAsync(string[]? messageIds, string? after)
     {
         if (!await ExistsAsync()) return null;
 
         // A write that is due may bring some of them.
-        await FlushAsync(_machine!);
+        if (after is null) await FlushAsync(_machine!);
+        _ = WebhookViews.TryParsePlace(after, out var place);
+        var page = await store.ListDeadLettersAsync(_id, place, RedrivePage);
         var wanted = messageIds?.ToHashSet(StringComparer.Ordinal);
-        var count = 0;
-        StoredPlace after = default;
-        while (wanted is null or { Count: > 0 })
-        {
-            var page = await store.ListDeadLettersAsync(_id, after, RedrivePage);
-            if (page.Count == 0) break;
-            after = WebhookViews.PlaceOf(page[^1]);
 
-            // Those of channels that are not the subscription's any more stay: they are not sent to where it sends now.
-            MessageRef[] chosen = [.. page.Select(static l => l.Ref).Where(r => Matches(r.Channel) && (wanted?.Remove(r.ToId()) ?? true))];
-            if (chosen.Length > 0) await SendAgainAsync(chosen);
-            count += chosen.Length;
-            if (page.Count < RedrivePage) break;
-        }
-
-        return count;
+        // Those of channels that are not the subscription's any more stay: they are not sent to where it sends now.
+        MessageRef[] chosen = [.. page.Select(static l => l.Ref).Where(r => Matches(r.Channel) && (wanted?.Contains(r.ToId()) ?? true))];
+        if (chosen.Length > 0) await SendAgainAsync(chosen);
+        return new WebhookRedrivePage(chosen.Length, page.Count < RedrivePage ? null : WebhookViews.ToText(WebhookViews.PlaceOf(page[^1])));
     }
 
     public async Task<WebhookReplay?> ReplayAsync(WebhookStart from, double? perSecond)

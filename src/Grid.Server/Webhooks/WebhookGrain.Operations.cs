@@ -61,11 +61,16 @@ internal sealed partial class WebhookGrain
                 return null;
             }
 
-            await JoinAsync(stored, fromStart);
+            // What is published from the answer on is stored when the store knows the subscription.
+            await barrier.PassAsync();
             _isJoined = true;
+            if (fromStart) await store.MarkAllAsync(stored);
         }
         catch
         {
+            // One that is not answered is none; also where nobody knows whether it was stored.
+            await TakeBackAsync();
+
             // There may be nothing that ever wakes it again.
             Leave();
             throw;
@@ -81,26 +86,15 @@ internal sealed partial class WebhookGrain
         return new WebhookCreated(await DescribeAsync(_machine!), WebhookSecrets.Reveal(secrets));
     }
 
-    /// <summary>What is published from the answer on is stored when the store knows the subscription. One that is not answered is none.</summary>
-    private async Task JoinAsync(StoredWebhook stored, bool fromStart)
+    private async Task TakeBackAsync()
     {
         try
         {
-            await barrier.PassAsync();
-            if (fromStart) await store.MarkAllAsync(stored);
+            await store.DeleteAsync(_id);
         }
-        catch
+        catch (Exception e) when (Outage.Is(e))
         {
-            try
-            {
-                await store.DeleteAsync(_id);
-            }
-            catch (Exception e) when (Outage.Is(e))
-            {
-                LogNotTakenBack(_id, e);
-            }
-
-            throw;
+            LogNotTakenBack(_id, e);
         }
     }
 

@@ -302,8 +302,8 @@ internal sealed partial class WebhookGrain
         var until = time.GetUtcNow() + LastWait;
         try
         {
-            while (machine.InFlight > 0 && time.GetUtcNow() < until)
-                await NextStepAsync().WaitAsync(until - time.GetUtcNow(), time, cancellationToken);
+            while (machine.InFlight > 0 && until - time.GetUtcNow() is var left && left > TimeSpan.Zero)
+                await NextStepAsync().WaitAsync(left, time, cancellationToken);
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {

@@ -226,9 +226,16 @@ internal static class WebhookMessageEndpoints
     {
         var messages = await WebhookEndpoints.ReadAsync(context, WebhookCommands.MaxBytes, WebhookCommands.ParseRedrive);
         var grain = await webhooks.FindAsync(context.GetCaller(), id);
-        return await grain.RedriveAsync(messages) is { } count
-            ? Results.Json(new WebhookRedriven(count), WebhookJson.Api.WebhookRedriven)
-            : WebhookAccess.None();
+        var (count, after) = (0, (string?)null);
+        do
+        {
+            context.RequestAborted.ThrowIfCancellationRequested();
+            if (await grain.RedriveAsync(messages, after) is not { } page) return WebhookAccess.None();
+            (count, after) = (count + page.Redriven, page.Next);
+        }
+        while (after is not null && count != messages?.Length);
+
+        return Results.Json(new WebhookRedriven(count), WebhookJson.Api.WebhookRedriven);
     }
 
     private static async Task<IResult> ReplayAsync(string id, HttpContext context, WebhookAccess webhooks)

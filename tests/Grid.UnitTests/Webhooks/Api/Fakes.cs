@@ -196,7 +196,7 @@ internal sealed class FakeWebhooks
             "SeekAsync" or "SkipAsync" or "ResendAsync" => Task.FromResult(found is not null),
             "ListAttemptsAsync" => Task.FromResult(found is null ? null : new WebhookAttemptPage([], null)),
             "ListDeadLettersAsync" => Task.FromResult(found is null ? null : Array.Empty<WebhookDeadLetter>()),
-            "RedriveAsync" => Task.FromResult<int?>(found is null ? null : 3),
+            "RedriveAsync" => Task.FromResult(found is null ? null : new WebhookRedrivePage(3, null)),
             "ReplayAsync" or "GetReplayAsync" => Task.FromResult(found is null ? null : new WebhookReplay { Id = "rp_1", Status = "running", Remaining = 7 }),
             "CancelReplayAsync" => Task.FromResult(found is null ? null : new WebhookReplay { Id = "rp_1", Status = "cancelled" }),
             "PollAsync" => Task.FromResult(found is null ? null : new[] { Pulled() }),

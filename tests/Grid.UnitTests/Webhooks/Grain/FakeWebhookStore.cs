@@ -23,6 +23,9 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
     /// <summary>Awaited before a write is carried out.</summary>
     public Func<Task> BeforeWrite { get; set; } = static () => Task.CompletedTask;
 
+    /// <summary>Awaited when a subscription is stored, before that is told.</summary>
+    public Func<Task> AfterCreate { get; set; } = static () => Task.CompletedTask;
+
     /// <summary>Awaited when a change of a definition is stored, before that is told.</summary>
     public Func<Task> AfterUpdate { get; set; } = static () => Task.CompletedTask;
 
@@ -113,15 +116,17 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
 
     public ValueTask<ChannelHead> PurgeAsync(ChannelId channel, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
-    public ValueTask<bool> CreateAsync(StoredWebhook webhook, int most, CancellationToken cancellationToken = default)
+    public async ValueTask<bool> CreateAsync(StoredWebhook webhook, int most, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
-            if (_webhooks.Keys.Count(id => id.Tenant == webhook.Id.Tenant) >= most) return new(false);
+            if (_webhooks.Keys.Count(id => id.Tenant == webhook.Id.Tenant) >= most) return false;
             _webhooks[webhook.Id] = new Subscription { Stored = webhook };
-            return new(true);
         }
+
+        await AfterCreate();
+        return true;
     }
 
     public ValueTask MarkAllAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)

@@ -187,8 +187,8 @@ public sealed class WebhookGrainTests
         Assert.Equal(("orders", 1L, 1, "400"), (letter.Channel, letter.Offset, letter.Attempts, letter.Failure));
         Assert.Empty(await grid.CallAsync(g => g.ListDeadLettersAsync(letter.Place, 10)) ?? []);
         await grid.NextAsync(endpoint);
-        Assert.Equal(0, await grid.CallAsync(g => g.RedriveAsync([new MessageRef("orders", "e1", 9).ToId()])));
-        Assert.Equal(1, await grid.CallAsync(g => g.RedriveAsync(null)));
+        Assert.Equal(new WebhookRedrivePage(0, null), await grid.CallAsync(g => g.RedriveAsync([new MessageRef("orders", "e1", 9).ToId()], null)));
+        Assert.Equal(new WebhookRedrivePage(1, null), await grid.CallAsync(g => g.RedriveAsync(null, null)));
         Assert.Equal(letter.MessageId, (await grid.NextAsync(endpoint)).Id);
         Assert.Empty(await grid.CallAsync(g => g.ListDeadLettersAsync(null, 10)) ?? []);
         await grid.UntilNothingIsDueAsync();

@@ -305,7 +305,7 @@ public sealed class WebhookOperationsTests
         await grid.NextAsync(endpoint);
         await grid.UntilAsync(() => grid.Events.Contains("webhook.exhausted"));
         await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["other"] }));
-        Assert.Equal(0, await grid.CallAsync(g => g.RedriveAsync(null)));
+        Assert.Equal(new WebhookRedrivePage(0, null), await grid.CallAsync(g => g.RedriveAsync(null, null)));
 
         // One that waited in the store.
         await grid.Store.ParkAsync(grid.Id, [new ParkedRow(new MessageRef("orders", "e1", 1), 1, grid.NowMs)]);
@@ -349,6 +349,50 @@ public sealed class WebhookOperationsTests
         {
             Webhook = grid.Id, Id = AttemptId.New(grid.NowMs + i), MessageId = "msg_1", At = grid.NowMs + i, Error = error,
         };
+    }
+
+    [Fact]
+    public async Task Dead_letters_are_redriven_a_page_at_a_time()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.CallAsync(g => g.PauseAsync());
+        await grid.DeactivateAsync();
+        MessageRef[] dead = [.. Enumerable.Range(1, 300).Select(static i => new MessageRef("orders", "e1", i))];
+        var progress = (await grid.Store.ReadProgressAsync(grid.Id))!;
+        await grid.Store.WriteAsync(
+            grid.Id, new WebhookWrite([.. dead.Select(r => new WebhookEffect.DeadLetter(r, 1, grid.NowMs + r.Offset, "400", 0))], progress), null);
+        await grid.ActivateAsync();
+
+        // Of a page those that are named.
+        var first = await grid.CallAsync(g => g.RedriveAsync([dead[0].ToId(), dead[299].ToId()], null));
+        Assert.Equal(1, first!.Redriven);
+        Assert.Equal(new WebhookRedrivePage(1, null), await grid.CallAsync(g => g.RedriveAsync([dead[0].ToId()], first.Next)));
+
+        var count = 0;
+        for (string? after = null; ;)
+        {
+            var page = (await grid.CallAsync(g => g.RedriveAsync(null, after)))!;
+            count += page.Redriven;
+            if (page.Next is null) break;
+            Assert.InRange(page.Redriven, 1, 297);
+            after = page.Next;
+        }
+
+        Assert.Equal(298, count);
+        Assert.Empty(await grid.CallAsync(g => g.ListDeadLettersAsync(null, 10)) ?? []);
+    }
+
+    [Fact]
+    public async Task A_creation_of_which_nobody_knows_whether_it_was_stored_is_taken_back()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        grid.Store.AfterCreate = static () => throw new Grid.Server.Log.LogUnavailableException("Its answer is lost.");
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CreateAsync(endpoint.Inbox.Definition()));
+        await grid.ActivateAsync();
+        Assert.Null(await grid.CallAsync(g => g.GetAsync()));
     }
 
     [Fact]

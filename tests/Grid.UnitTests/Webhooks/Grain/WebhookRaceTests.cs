@@ -306,7 +306,7 @@ public sealed class WebhookRaceTests
         await grid.UntilAsync(() => grid.Events.Contains("webhook.exhausted"));
         await grid.NextAsync(endpoint);
         grid.Store.AfterPark = static () => throw new Grid.Server.Log.LogUnavailableException("Its answer is lost.");
-        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.RedriveAsync(null)));
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => grid.CallAsync(g => g.RedriveAsync(null, null)));
 
         // It is no dead letter any more, and another write does not forget when to look for it.
         Assert.Empty(await grid.CallAsync(g => g.ListDeadLettersAsync(null, 10)) ?? []);
