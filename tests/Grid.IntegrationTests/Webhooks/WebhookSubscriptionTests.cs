@@ -188,6 +188,24 @@ public sealed class WebhookSubscriptionTests(WebhookHost host) : WebhookTest(hos
     }
 
     [Fact]
+    public async Task A_change_with_an_object_changes_what_the_object_names()
+    {
+        var hook = await CreateAsync(NewChannel());
+        await AssertLimitsAsync("""{"rateLimit":{"perSecond":7},"retry":{"schedule":[0,3]}}""", "{\"perSecond\":7}", "{\"schedule\":[0,3]}");
+        await AssertLimitsAsync("""{"rateLimit":{},"retry":{}}""", "{\"perSecond\":7}", "{\"schedule\":[0,3]}");
+        await AssertLimitsAsync("""{"rateLimit":{"perSecond":null}}""", null, "{\"schedule\":[0,3]}");
+        await AssertLimitsAsync("""{"retry":{"schedule":null}}""", null, null);
+
+        async Task AssertLimitsAsync(string change, string? rate, string? retry)
+        {
+            var changed = (await Http.SendAsync(HttpMethod.Patch, hook.Path(), change)).Ok().Json;
+            Assert.Equal((rate, retry), (Text(changed, "rateLimit"), Text(changed, "retry")));
+        }
+
+        static string? Text(JsonElement hook, string name) => hook.TryGetProperty(name, out var value) ? value.GetRawText() : null;
+    }
+
+    [Fact]
     public async Task Of_changes_at_once_none_is_lost()
     {
         var hook = await CreateAsync(NewChannel());

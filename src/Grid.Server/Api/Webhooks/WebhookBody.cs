@@ -62,10 +62,10 @@ internal static class WebhookBody
                     set = set with { Headers = ReadHeaders(ref reader, set.Headers) };
                     return true;
                 case "rateLimit":
-                    set = set with { PerSecond = ReadRate(ref reader) };
+                    set = set with { PerSecond = ReadRate(ref reader, set.PerSecond) };
                     return true;
                 case "retry":
-                    set = set with { Schedule = ReadSchedule(ref reader) };
+                    set = set with { Schedule = ReadSchedule(ref reader, set.Schedule) };
                     return true;
                 case "format":
                     set = set with { Format = BodyJson.TextOrNull(ref reader, name) ?? Nothing.Format };
@@ -100,10 +100,11 @@ internal static class WebhookBody
         return WebhookRules.Merge(current, changes);
     }
 
-    private static double? ReadRate(ref Utf8JsonReader reader)
+    // In a merge patch an object changes what it names: an empty one changes nothing.
+    private static double? ReadRate(ref Utf8JsonReader reader, double? current)
     {
         if (reader.TokenType == JsonTokenType.Null) return null;
-        double? rate = null;
+        var rate = current;
         BodyJson.ReadObject(ref reader, "rateLimit", (string name, ref Utf8JsonReader value) =>
         {
             if (name != "perSecond") return false;
@@ -113,22 +114,24 @@ internal static class WebhookBody
         return rate;
     }
 
-    private static int[]? ReadSchedule(ref Utf8JsonReader reader)
+    private static int[]? ReadSchedule(ref Utf8JsonReader reader, int[]? current)
     {
         if (reader.TokenType == JsonTokenType.Null) return null;
-        List<int>? schedule = null;
+        var schedule = current;
         BodyJson.ReadObject(ref reader, "retry", (string name, ref Utf8JsonReader value) =>
         {
             if (name != "schedule") return false;
+            schedule = null;
             if (value.TokenType == JsonTokenType.Null) return true;
             const string Wrong = "'retry.schedule' must be an array of whole numbers: seconds.";
             if (value.TokenType != JsonTokenType.StartArray) throw BodyJson.Bad(Wrong);
-            schedule = [];
+            List<int> delays = [];
             while (value.Read() && value.TokenType != JsonTokenType.EndArray)
-                schedule.Add(value.TokenType == JsonTokenType.Number && value.TryGetInt32(out var seconds) ? seconds : throw BodyJson.Bad(Wrong));
+                delays.Add(value.TokenType == JsonTokenType.Number && value.TryGetInt32(out var seconds) ? seconds : throw BodyJson.Bad(Wrong));
+            schedule = [.. delays];
             return true;
         });
-        return schedule?.ToArray();
+        return schedule;
     }
 
     private static bool ReadSignatures(ref Utf8JsonReader reader)
