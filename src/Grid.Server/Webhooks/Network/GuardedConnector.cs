@@ -28,16 +28,28 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
     private readonly EgressProxy? _proxy = options.EgressProxy.Url is null ? null : new EgressProxy(options.EgressProxy, resolver, time);
 
     /// <summary>The handler's <see cref="SocketsHttpHandler.ConnectCallback"/>.</summary>
-    public ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation) =>
-        new(ConnectAsync(context.DnsEndPoint, (context.InitialRequestMessage as Request)?.Tenant ?? string.Empty, cancellation));
+    /// <remarks>
+    /// With HTTP/2 the handler makes one connection to a host at a time, for one request, and all others to that host wait meanwhile. So
+    /// this waits for no look-ups of the tenant's other names: it fails as busy, and the request is made again after
+    /// <see cref="LookUpAsync"/>, for which only its own tenant waits.
+    /// </remarks>
+    public ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation)
+    {
+        var request = context.InitialRequestMessage as Request;
+        return new(ConnectAsync(context.DnsEndPoint, request?.Tenant ?? string.Empty, request?.Addresses, cancellation));
+    }
 
     /// <summary>Connects to a host, for a tenant.</summary>
+    /// <param name="target">The host.</param>
+    /// <param name="tenant">The tenant.</param>
+    /// <param name="addresses">What <see cref="LookUpAsync"/> told of the host just now; null: it was not called.</param>
+    /// <param name="cancellation">Ends the wait.</param>
     /// <exception cref="WebhookConnectException">It is refused, or no connection could be made.</exception>
-    public async Task<Stream> ConnectAsync(DnsEndPoint target, string tenant, CancellationToken cancellation)
+    public async Task<Stream> ConnectAsync(DnsEndPoint target, string tenant, IPAddress[]? addresses, CancellationToken cancellation)
     {
         // 1. Port and name.
         if (!_rules.AllowsPort(target.Port)) throw new AddressRefusedException(target.Host, null, AddressKind.Global);
-        var addresses = await ResolveAsync(target.Host, tenant, cancellation);
+        addresses ??= await ResolveAsync(target.Host, tenant, resolver.ResolveAtOnceAsync, cancellation);
 
         // 2. All of the addresses.
         foreach (var address in addresses)
@@ -53,6 +65,12 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
                 ? await _proxy.ConnectAsync(target, cancellation)
                 : await InTurnAsync(addresses, (address, stop) => _proxy.ConnectAsync(new DnsEndPoint(address.ToString(), target.Port), stop), cancellation);
     }
+
+    /// <summary>Looks up a host for a request that is made afterwards (<see cref="Request.Addresses"/>), when it is the tenant's turn.</summary>
+    /// <returns>The host's addresses; none only if the proxy is to look up a name that is unknown here.</returns>
+    /// <exception cref="WebhookConnectException">There are none, or it did not become the tenant's turn.</exception>
+    public Task<IPAddress[]> LookUpAsync(string host, string tenant, CancellationToken cancellation) =>
+        ResolveAsync(host, tenant, resolver.ResolveAsync, cancellation);
 
     /// <summary>Connects to an address, without delay for small writes.</summary>
     internal static async Task<Stream> DialAsync(IPEndPoint address, CancellationToken cancellation)
@@ -70,17 +88,18 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
         }
     }
 
-    /// <summary>The host's addresses; none only if the proxy is to look up a name that is unknown here.</summary>
-    private async Task<IPAddress[]> ResolveAsync(string host, string tenant, CancellationToken cancellation)
+    private async Task<IPAddress[]> ResolveAsync(
+        string host, string tenant, Func<string, string, Task<IPAddress[]>> lookUp, CancellationToken cancellation)
     {
         if (IPAddress.TryParse(host, out var literal)) return [literal];
         try
         {
-            var addresses = await resolver.ResolveAsync(host, tenant).WaitAsync(options.ResolveTimeout, time, cancellation);
+            var addresses = await lookUp(host, tenant).WaitAsync(options.ResolveTimeout, time, cancellation);
             if (addresses.Length > 0) return addresses;
         }
         catch (Exception e) when (e is SocketException or TimeoutException or ArgumentException or WebhookConnectException)
         {
+            // The proxy must check names itself: what it looks up later can differ from what is found here.
             if (!options.EgressProxy.ResolveAtProxy || _proxy is null) throw NotResolved(e);
             return [];
         }
@@ -135,5 +154,8 @@ internal sealed class GuardedConnector(WebhookNetworkOptions options, IHostResol
     {
         /// <summary>The tenant.</summary>
         public string Tenant => tenant;
+
+        /// <summary>The host's addresses, if they were looked up beforehand; they are still to be checked.</summary>
+        public IPAddress[]? Addresses { get; init; }
     }
 }

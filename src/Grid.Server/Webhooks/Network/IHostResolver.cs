@@ -14,4 +14,10 @@ internal interface IHostResolver
     /// Too many other look-ups are under way (<see cref="WebhookErrorClass.Busy"/>), which says nothing about the name.
     /// </exception>
     Task<IPAddress[]> ResolveAsync(string host, string tenant);
+
+    /// <summary>
+    /// The same for a caller whom others wait behind, of other tenants among them: where it would have to wait until the tenant's other
+    /// look-ups are over, it fails at once, by <see cref="WebhookErrorClass.Busy"/>.
+    /// </summary>
+    Task<IPAddress[]> ResolveAtOnceAsync(string host, string tenant) => ResolveAsync(host, tenant);
 }

@@ -10,7 +10,7 @@ namespace Grid.Server.Webhooks.Network;
 internal sealed class SystemHostResolver : IHostResolver, IDisposable
 {
     private readonly Lock _gate = new();
-    private readonly Dictionary<(string Tenant, string Host), Task<IPAddress[]>> _underWay = [];
+    private readonly Dictionary<(string Tenant, string Host), LookUp> _underWay = [];
     private readonly Dictionary<string, TenantSlots> _tenants = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _slots;
     private readonly int _perTenant;
@@ -30,21 +30,10 @@ internal sealed class SystemHostResolver : IHostResolver, IDisposable
     }
 
     /// <inheritdoc/>
-    public Task<IPAddress[]> ResolveAsync(string host, string tenant)
-    {
-        var key = (tenant, host.ToLowerInvariant());
-        lock (_gate)
-        {
-            if (_underWay.TryGetValue(key, out var lookup)) return lookup;
-            if (!_tenants.TryGetValue(tenant, out var own)) _tenants[tenant] = own = new TenantSlots(_perTenant);
-            own.Users++;
-            _underWay[key] = lookup = LookUpAsync(key, own);
+    public Task<IPAddress[]> ResolveAsync(string host, string tenant) => ResolveAsync((tenant, host.ToLowerInvariant()), mayWait: true);
 
-            // All who asked may have left before it fails.
-            lookup.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
-            return lookup;
-        }
-    }
+    /// <inheritdoc/>
+    public Task<IPAddress[]> ResolveAtOnceAsync(string host, string tenant) => ResolveAsync((tenant, host.ToLowerInvariant()), mayWait: false);
 
     /// <inheritdoc/>
     public void Dispose() => _slots.Dispose();
@@ -52,14 +41,38 @@ internal sealed class SystemHostResolver : IHostResolver, IDisposable
     private static WebhookConnectException Busy(string whose) =>
         new(WebhookErrorClass.Busy, $"Too many names {whose} are being looked up; the attempt is made again.");
 
-    private async Task<IPAddress[]> LookUpAsync((string Tenant, string Host) key, TenantSlots own)
+    private static WebhookConnectException TenantIsBusy() => Busy("of the tenant's webhooks");
+
+    private Task<IPAddress[]> ResolveAsync((string Tenant, string Host) key, bool mayWait)
+    {
+        lock (_gate)
+        {
+            if (_underWay.TryGetValue(key, out var lookup))
+                return mayWait || lookup.HasTurn ? lookup.Addresses : Task.FromException<IPAddress[]>(TenantIsBusy());
+            if (!_tenants.TryGetValue(key.Tenant, out var own)) own = new TenantSlots(_perTenant);
+            var hasTurn = own.Slots.Wait(0);
+            if (!hasTurn && !mayWait) return Task.FromException<IPAddress[]>(TenantIsBusy());
+            _tenants[key.Tenant] = own;
+            own.Users++;
+            _underWay[key] = lookup = new LookUp { HasTurn = hasTurn };
+            lookup.Addresses = LookUpAsync(key, own, lookup);
+
+            // All who asked may have left before it fails.
+            lookup.Addresses.ContinueWith(
+                static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+            return lookup.Addresses;
+        }
+    }
+
+    private async Task<IPAddress[]> LookUpAsync((string Tenant, string Host) key, TenantSlots own, LookUp lookup)
     {
         // Not before the caller has entered it, or it would be entered after its end.
         await Task.Yield();
         try
         {
             // The tenant's own first: who waits for one of these must not hold one of everybody's.
-            if (!await own.Slots.WaitAsync(_patience)) throw Busy("of the tenant's webhooks");
+            if (!lookup.HasTurn && !await own.Slots.WaitAsync(_patience)) throw TenantIsBusy();
+            lookup.HasTurn = true;
             try
             {
                 return await LookUpInTurnAsync(key.Host);
@@ -90,6 +103,21 @@ internal sealed class SystemHostResolver : IHostResolver, IDisposable
         finally
         {
             _slots.Release();
+        }
+    }
+
+    /// <summary>A look-up that is under way.</summary>
+    private sealed class LookUp
+    {
+        private volatile bool _hasTurn;
+
+        public Task<IPAddress[]> Addresses { get; set; } = null!;
+
+        /// <summary>Whether it is made, rather than waiting for the tenant's others.</summary>
+        public bool HasTurn
+        {
+            get => _hasTurn;
+            set => _hasTurn = value;
         }
     }
 

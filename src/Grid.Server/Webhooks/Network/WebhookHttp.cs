@@ -23,14 +23,16 @@ internal sealed class WebhookHttp : IDisposable
     private readonly Func<Uri, bool> _allows;
     private readonly TimeProvider _time;
     private readonly HttpMessageInvoker _invoker;
+    private readonly GuardedConnector? _connector;
     private volatile bool _disposed;
 
     /// <summary>Makes a sender.</summary>
     public WebhookHttp(WebhookNetworkOptions options, IHostResolver resolver, TimeProvider time)
     {
-        var (rules, connector) = (new NetworkRules(options), new GuardedConnector(options, resolver, time));
+        var rules = new NetworkRules(options);
         (_options, _time, _allows) = (options, time, url => rules.AllowsScheme(url.Scheme));
-        _invoker = new HttpMessageInvoker(Handler(options, connector.ConnectAsync));
+        _connector = new GuardedConnector(options, resolver, time);
+        _invoker = new HttpMessageInvoker(Handler(options, _connector.ConnectAsync));
     }
 
     /// <summary>Makes a sender to the playground's sample receiver, and to nothing else.</summary>
@@ -54,10 +56,22 @@ internal sealed class WebhookHttp : IDisposable
         var limit = request.TimeLimit ?? _options.RequestTimeout;
         using var expiry = new CancellationTokenSource(limit, _time);
         using var link = cancellation.UnsafeRegister(static expiry => ((CancellationTokenSource)expiry!).Cancel(), expiry);
-        using var message = Message(request);
+        using var message = Message(request, addresses: null);
         try
         {
-            using var response = await _invoker.SendAsync(message, expiry.Token);
+            HttpResponseMessage begun;
+            try
+            {
+                begun = await _invoker.SendAsync(message, expiry.Token);
+            }
+            catch (Exception e) when (_connector is not null && WebhookFailure.Of(e) is { Error: WebhookErrorClass.Busy })
+            {
+                // The connection would have had to wait for the tenant's other look-ups. Here nobody else waits behind it.
+                var addresses = await _connector.LookUpAsync(request.Url.IdnHost, request.Tenant, expiry.Token);
+                begun = await _invoker.SendAsync(Message(request, addresses), expiry.Token);
+            }
+
+            using var response = begun;
             answer.Status = (int)response.StatusCode;
             ReadHeaders(request, response, answer);
             await answer.ReadBodyAsync(response.Content, _options, expiry.Token);
@@ -116,12 +130,13 @@ internal sealed class WebhookHttp : IDisposable
         ActivityHeadersPropagator = options.PropagateTrace ? DistributedContextPropagator.Current : null,
     };
 
-    private GuardedConnector.Request Message(WebhookRequest request)
+    private GuardedConnector.Request Message(WebhookRequest request, IPAddress[]? addresses)
     {
         var message = new GuardedConnector.Request(request.Method, request.Url, request.Tenant)
         {
             Version = _options.Http2 ? HttpVersion.Version20 : HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
+            Addresses = addresses,
         };
         if (request.Body.Length > 0)
         {

@@ -13,7 +13,7 @@ public sealed class GuardedConnectorTests
     private static WebhookNetworkOptions Open(int port) => new() { AllowedNetworks = { "127.0.0.1/32" }, AllowedPorts = { port } };
 
     private static Task<Stream> ConnectAsync(WebhookNetworkOptions options, IHostResolver resolver, string host, int port, CancellationToken cancellation = default) =>
-        new GuardedConnector(options, resolver, TimeProvider.System).ConnectAsync(new DnsEndPoint(host, port), "acme", cancellation);
+        new GuardedConnector(options, resolver, TimeProvider.System).ConnectAsync(new DnsEndPoint(host, port), "acme", addresses: null, cancellation);
 
     [Fact]
     public async Task A_name_is_looked_up_once_and_its_address_connected_to()
@@ -162,11 +162,15 @@ public sealed class GuardedConnectorTests
         });
         var hanging = Enumerable.Range(1, 50).Select(i => resolver.ResolveAsync($"a{i}.void.example", "hostile")).ToList();
         Assert.Single(await resolver.ResolveAsync("good.example", "acme").WaitAsync(Patience));
+
+        // Who does not wait is told at once.
+        await AssertBusyAsync(resolver.ResolveAtOnceAsync("good.example", "hostile"));
         foreach (var waiting in hanging.Skip(2)) await AssertBusyAsync(waiting);
         await AssertBusyAsync(resolver.ResolveAsync("good.example", "hostile"));
 
         // The same name waits for its turn for one tenant and is looked up at once for another.
         Assert.Single(await resolver.ResolveAsync("good.example", "other").WaitAsync(Patience));
+        Assert.Single(await resolver.ResolveAtOnceAsync("good.example", "other").WaitAsync(Patience));
         answer.Set();
         Assert.Single(await hanging[0].WaitAsync(Patience));
         Assert.Single(await hanging[1].WaitAsync(Patience));

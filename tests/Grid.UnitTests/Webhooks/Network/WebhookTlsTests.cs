@@ -31,15 +31,16 @@ public sealed class WebhookTlsTests : IDisposable
         File.Delete(_file);
     }
 
-    private WebhookHttp Sender(bool trusting) => new(
+    private WebhookHttp Sender(bool trusting, IHostResolver? resolver = null) => new(
         new WebhookNetworkOptions
         {
             AllowPrivateNetworks = true,
             RequestTimeout = TimeSpan.FromMinutes(2),
             ConnectTimeout = TimeSpan.FromMinutes(1),
+            ResolveTimeout = TimeSpan.FromMinutes(1),
             TrustedCertificates = trusting ? _file : null,
         },
-        FakeResolver.Loopback,
+        resolver ?? FakeResolver.Loopback,
         TimeProvider.System);
 
     private static WebhookRequest Request(int port, string host = Host) => new()
@@ -138,6 +139,32 @@ public sealed class WebhookTlsTests : IDisposable
         Assert.Equal((true, 65536, true), (endless.IsSuccess, endless.BodyBytes, endless.BodyClipped));
         Assert.True((await http.SendAsync(request).WaitAsync(Patience)).IsSuccess);
         await app.StopAsync();
+    }
+
+    [Fact]
+    public async Task Who_waits_for_its_own_look_ups_holds_up_no_other_tenant_at_the_same_host()
+    {
+        using var certificate = TestCertificates.Signed(_root, Host);
+        await using var receiver = new TcpReceiver(static async c =>
+        {
+            while (await c.ReadRequestAsync() is not null) await c.SendAsync(Ok);
+        }, certificate);
+        using var answer = new ManualResetEventSlim();
+        using var resolver = new SystemHostResolver(4, 1, TimeSpan.FromMinutes(1), host =>
+        {
+            if (host == "void.example") answer.Wait();
+            return [IPAddress.Loopback];
+        });
+        using var http = Sender(trusting: true, resolver);
+        var hanging = resolver.ResolveAsync("void.example", "hostile");
+        var waiting = Enumerable.Range(1, 3).Select(_ => http.SendAsync(Request(receiver.Port) with { Tenant = "hostile" })).ToList();
+        var response = await http.SendAsync(Request(receiver.Port) with { Tenant = "other" }).WaitAsync(Patience);
+        Assert.True(response.IsSuccess, response.Detail);
+
+        // Its turn comes when its other look-up is over.
+        answer.Set();
+        await hanging.WaitAsync(Patience);
+        Assert.All(await Task.WhenAll(waiting).WaitAsync(Patience), static r => Assert.True(r.IsSuccess, r.Detail));
     }
 }
 

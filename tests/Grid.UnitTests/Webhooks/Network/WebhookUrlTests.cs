@@ -179,7 +179,7 @@ public sealed class WebhookUrlTests
     {
         if (!Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.IdnHost.Length == 0 || uri.Port <= 0 || reason.Contains("2048", StringComparison.Ordinal)) return;
         var connector = new GuardedConnector(new WebhookNetworkOptions(), FakeResolver.Loopback, TimeProvider.System);
-        await Assert.ThrowsAsync<AddressRefusedException>(() => connector.ConnectAsync(new DnsEndPoint(uri.IdnHost, uri.Port), "acme", default));
+        await Assert.ThrowsAsync<AddressRefusedException>(() => connector.ConnectAsync(new DnsEndPoint(uri.IdnHost, uri.Port), "acme", addresses: null, default));
     }
 
     [Fact]
