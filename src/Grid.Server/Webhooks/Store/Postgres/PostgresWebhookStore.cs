@@ -73,17 +73,6 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray())) is string;
 
     /// <inheritdoc/>
-    public async ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default)
-    {
-        if (await CallAsync("select delete_webhook($1, $2)", cancellationToken, P(webhook.Tenant), P(webhook.Id)) is not true) return false;
-
-        // Appends under way may still have known it.
-        await CallAsync("select wait_for_appends()", cancellationToken);
-        await CallAsync("select delete_marks($1, $2)", cancellationToken, P(webhook.Tenant), P(webhook.Id));
-        return true;
-    }
-
-    /// <inheritdoc/>
     /// <remarks>
     /// The header names the generation too: programs that come before this call count on from there, and what they wrote would be refused if
     /// it named an earlier one.
@@ -184,6 +173,8 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             {
             }
         }
+
+        await DropLeftoversAsync(cancellationToken);
     }
 
     /// <summary>The rows' names that match a pattern: from one to before another. Names have no character below or above these.</summary>
