@@ -61,7 +61,7 @@ internal interface IWebhookStore
 
     /// <summary>
     /// An activation takes the subscription over: writes of those before it are refused from now on, and what they wrote is what is read.
-    /// Not synced, since a crash ends the activations too.
+    /// Kept for as long as there can be such: not synced where a crash of the store ends the activations too.
     /// </summary>
     /// <returns>Its generation, above all before it; null: there is no such subscription.</returns>
     ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default);
