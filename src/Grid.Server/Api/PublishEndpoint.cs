@@ -44,12 +44,26 @@ internal static class PublishEndpoint
         using (var raw = await RequestBody.ReadAsync(context, RequestBody.MaxBytes))
             body = PublishBody.Parse(raw.Bytes.Span, policies.For(channel).MaxMessageBytes, idempotencyKey);
 
-        using var underWay = publishes.Begin();
-        var receipts = await publisher.PublishAsync(
-            new ChannelId(caller.Tenant, channel), new PublishBatch { Drafts = body.Drafts, From = caller.User });
+        Task answered;
+        using (publishes.Begin())
+        {
+            var receipts = await publisher.PublishAsync(
+                new ChannelId(caller.Tenant, channel), new PublishBatch { Drafts = body.Drafts, From = caller.User });
+
+            // It is under way until the answer is given to the connection, which is done when this call returns; and not until it is read: who
+            // reads slowly would hold up everybody who waits for publishes.
+            answered = AnswerOf(receipts, body.IsArray).ExecuteAsync(context);
+        }
+
+        await answered;
+        return Results.Empty;
+    }
+
+    private static IResult AnswerOf(PublishReceipt[] receipts, bool isArray)
+    {
         if (receipts[0].Error is { } first && Array.TrueForAll(receipts, r => r.Error == first))
             return new GridProblem(first, GridProblem.DescriptionOf(first), retryAfterMs: receipts[0].RetryAfterMs);
-        if (body.IsArray) return new Receipts(receipts);
+        if (isArray) return new Receipts(receipts);
         var position = receipts[0].Position;
         return Results.Json(new PublishedMessage(position.Epoch, position.Offset, receipts[0].Duplicate), ApiJson.Default.PublishedMessage);
     }

@@ -108,17 +108,24 @@ internal sealed partial class WebhookSweep(
         using var timer = new PeriodicTimer(DropInterval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
-            try
-            {
-                var before = time.GetUtcNow() - options.Value.AttemptRetention;
-                await store.DropAttemptsAsync(before, stoppingToken);
-                await store.DropDeadLettersAsync(before, stoppingToken);
-            }
-            catch (Exception e) when (!stoppingToken.IsCancellationRequested)
-            {
-                var level = Outage.LevelOf(e);
-                LogDropFailed(level, e);
-            }
+            // Each by itself: to drop attempts can take longer than it may, as long as something else has the database open for long.
+            var before = time.GetUtcNow() - options.Value.AttemptRetention;
+            await TryDropAsync(store.DropAttemptsAsync, before, stoppingToken);
+            await TryDropAsync(store.DropDeadLettersAsync, before, stoppingToken);
+        }
+    }
+
+    private async Task TryDropAsync(
+        Func<DateTimeOffset, CancellationToken, ValueTask> drop, DateTimeOffset before, CancellationToken stoppingToken)
+    {
+        try
+        {
+            await drop(before, stoppingToken);
+        }
+        catch (Exception e) when (!stoppingToken.IsCancellationRequested)
+        {
+            var level = Outage.LevelOf(e);
+            LogDropFailed(level, e);
         }
     }
 

@@ -42,6 +42,9 @@ public sealed class ApiHost : IAsyncLifetime
 
     public HttpClient Server { get; private set; } = null!;
 
+    /// <summary>Called when an answer begins to be written; null: nothing is.</summary>
+    public Action<string>? Answering { get; set; }
+
     public HttpClient With(string credential)
     {
         var client = new HttpClient { BaseAddress = Address };
@@ -79,6 +82,15 @@ public sealed class ApiHost : IAsyncLifetime
         builder.Services.AddSingleton<IChannelReader>(Channels);
         builder.Services.AddSingleton<IGridDirectory>(Channels);
         _app = builder.Build();
+        _app.Use((context, next) =>
+        {
+            context.Response.OnStarting(() =>
+            {
+                Answering?.Invoke(context.Request.Path);
+                return Task.CompletedTask;
+            });
+            return next(context);
+        });
         _app.MapGridApi();
         _app.MapGridDashboard();
         await _app.StartAsync();

@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text;
+using Grid.Server.Channels;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Grid.IntegrationTests.Api;
 
@@ -29,6 +31,26 @@ public sealed class PublishApiTests(ApiHost host)
         Assert.True((bool)(await Http.JsonAsync(await PostAsync("""{"data":{}}""", idempotencyKey: "\"k\"")))["duplicate"]!);
         Assert.True((bool)(await Http.JsonAsync(await PostAsync("""{"data":{},"key":"k"}""", idempotencyKey: "k")))["duplicate"]!);
         await Http.ProblemAsync(await PostAsync("""{"data":{},"key":"k"}""", idempotencyKey: "other"), HttpStatusCode.BadRequest, "bad_frame");
+    }
+
+    [Theory]
+    [InlineData("""{"data":1}""")]
+    [InlineData("""[{"data":1},{"data":2}]""")]
+    [InlineData("""{"data":1,"ifOffset":9}""")]
+    public async Task A_publish_is_under_way_until_its_answer_is_written(string body)
+    {
+        var publishes = host.Services.GetRequiredService<PublishesUnderWay>();
+        var (over, wasOver) = ((Task?)null, true);
+        host.Answering = path =>
+        {
+            if (!path.Contains(_channel, StringComparison.Ordinal)) return;
+            over = publishes.WaitAsync();
+            wasOver = over.IsCompleted;
+        };
+        await (await PostAsync(body)).Content.ReadAsByteArrayAsync();
+        host.Answering = null;
+        Assert.False(wasOver);
+        await over!.WaitAsync(TimeSpan.FromSeconds(20));
     }
 
     [Theory]

@@ -43,7 +43,8 @@ internal interface IWebhookStore
 
     /// <summary>
     /// Removes a subscription with its marks, progress, parked messages, dead letters and truncations; attempts go with their age. False:
-    /// there was none.
+    /// there was none. When it fails the subscription may be gone already, and what is left of its rows goes later
+    /// (<see cref="DropDeadLettersAsync"/>).
     /// </summary>
     ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default);
 
@@ -60,7 +61,7 @@ internal interface IWebhookStore
 
     /// <summary>
     /// An activation takes the subscription over: writes of those before it are refused from now on, and what they wrote is what is read.
-    /// Not synced, since a crash ends the activations too.
+    /// Kept for as long as there can be such: not synced where a crash of the store ends the activations too.
     /// </summary>
     /// <returns>Its generation, above all before it; null: there is no such subscription.</returns>
     ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default);
@@ -138,7 +139,10 @@ internal interface IWebhookStore
     /// <summary>Drops attempts older than a time, by whole ranges or partitions: some may stay up to a day longer.</summary>
     ValueTask DropAttemptsAsync(DateTimeOffset before, CancellationToken cancellationToken = default);
 
-    /// <summary>Drops dead letters that failed, and truncations that were stored, before a time.</summary>
+    /// <summary>
+    /// Drops dead letters that failed, and truncations that were stored, before a time; and what is left of subscriptions whose deletion was cut
+    /// off.
+    /// </summary>
     ValueTask DropDeadLettersAsync(DateTimeOffset before, CancellationToken cancellationToken = default);
 
     /// <summary>

@@ -72,6 +72,30 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
+    public async Task A_failed_write_ends_no_activation_so_claims_outlive_it()
+    {
+        Assert.True(await _store.CreateAsync(WebhookStoreConformance.Webhook(Webhook, "*"), most: 10));
+        var last = 0L;
+        for (var failures = 0; failures < 2; failures++)
+        {
+            for (var claims = 0; claims < 2; claims++)
+            {
+                var claimed = (await _store.ClaimAsync(Webhook))!.Value;
+                Assert.True(claimed > last);
+                last = claimed;
+            }
+
+            _faults.BeforeWrite = static () => throw new IOException("The disk is full.");
+            await Assert.ThrowsAsync<LogUnavailableException>(async () => await _log.PurgeAsync(Channel));
+            _faults.BeforeWrite = null;
+            await Logs.HealedAsync(_log, _faults);
+        }
+
+        Assert.False(await _store.WriteAsync(Webhook, WebhookStoreConformance.Write(new WebhookSnapshot { Generation = last - 1 }), null));
+        Assert.True(await _store.WriteAsync(Webhook, WebhookStoreConformance.Write(new WebhookSnapshot { Generation = last }), null));
+    }
+
+    [Fact]
     public async Task A_failed_write_leaves_memory_as_the_disk_is()
     {
         Assert.True(await _store.CreateAsync(Stored("room:*"), 10));

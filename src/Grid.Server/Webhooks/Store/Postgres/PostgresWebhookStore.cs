@@ -73,20 +73,9 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray())) is string;
 
     /// <inheritdoc/>
-    public async ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default)
-    {
-        if (await CallAsync("select delete_webhook($1, $2)", cancellationToken, P(webhook.Tenant), P(webhook.Id)) is not true) return false;
-
-        // Appends under way may still have known it.
-        await CallAsync("select wait_for_appends()", cancellationToken);
-        await CallAsync("select delete_marks($1, $2)", cancellationToken, P(webhook.Tenant), P(webhook.Id));
-        return true;
-    }
-
-    /// <inheritdoc/>
     /// <remarks>
     /// The header names the generation too: programs that come before this call count on from there, and what they wrote would be refused if
-    /// it named an earlier one.
+    /// it named an earlier one. Synced: activations outlive a crash of the database, and after it two of them would have the same one.
     /// </remarks>
     public async ValueTask<long?> ClaimAsync(WebhookId webhook, CancellationToken cancellationToken = default)
     {
@@ -95,10 +84,8 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             var header = (stored is null ? new WebhookSnapshot() : SnapshotRecord.Read(stored)) with { Generation = generation + 1 };
             var claimed = await CallAsync(
                 """
-                with claimed as (
-                    update webhook_progress p set generation = $3 + 1, header = $5
-                    where p.tenant = $1 and p.id = $2 and p.generation = $3 and p.header is not distinct from $4 returning p.generation)
-                select generation from claimed, set_config('synchronous_commit', 'off', true)
+                update webhook_progress p set generation = $3 + 1, header = $5
+                where p.tenant = $1 and p.id = $2 and p.generation = $3 and p.header is not distinct from $4 returning p.generation
                 """,
                 cancellationToken,
                 P(webhook.Tenant), P(webhook.Id), P(generation), Bytes(stored), P(SnapshotRecord.ToBytes(header)));
@@ -184,6 +171,8 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
             {
             }
         }
+
+        await DropLeftoversAsync(cancellationToken);
     }
 
     /// <summary>The rows' names that match a pattern: from one to before another. Names have no character below or above these.</summary>

@@ -18,6 +18,9 @@ internal sealed class KnownWebhook(WebhookId id, IReadOnlyList<string> channels)
     /// <summary>The generation that claimed it last, or wrote its header.</summary>
     public long Generation { get; set; }
 
+    /// <summary>The generation that claimed it last; 0: none did since the start.</summary>
+    public long Claimed { get; set; }
+
     /// <summary>See <see cref="WebhookWake.NotBefore"/>.</summary>
     public long NotBefore { get; set; }
 

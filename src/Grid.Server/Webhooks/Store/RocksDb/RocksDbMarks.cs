@@ -17,6 +17,9 @@ namespace Grid.Server.Webhooks.Store.RocksDb;
 internal sealed class RocksDbMarks
 {
     private readonly Dictionary<string, TenantHooks> _tenants = new(StringComparer.Ordinal);
+
+    /// <summary>What was claimed when all was forgotten: activations outlive a failed write, and their claims are stored nowhere.</summary>
+    private readonly Dictionary<WebhookId, long> _claimed = [];
     private bool _loaded;
     private long _version;
 
@@ -106,9 +109,10 @@ internal sealed class RocksDbMarks
         webhook.Marks++;
     }
 
-    /// <summary>Forgets all, after a failed write: what is stored is read again.</summary>
+    /// <summary>Forgets all but claims, after a failed write: what is stored is read again.</summary>
     public void Forget()
     {
+        foreach (var webhook in _tenants.Values.SelectMany(t => t.All)) _claimed[webhook.Id] = webhook.Claimed;
         _tenants.Clear();
         _loaded = false;
     }
@@ -148,9 +152,12 @@ internal sealed class RocksDbMarks
                 webhook.NextWake = nextWake;
             }
 
+            webhook.Claimed = _claimed.GetValueOrDefault(webhook.Id);
+            webhook.Generation = Math.Max(webhook.Generation, webhook.Claimed);
             Add(webhook);
         }
 
+        _claimed.Clear();
         _loaded = true;
     }
 

@@ -89,14 +89,14 @@ internal sealed class DeleteWebhookJob(RocksDbMessageLog log, WebhookId webhook)
     }
 }
 
-/// <summary>Counts an activation. In memory: a crash ends those before it as well.</summary>
+/// <summary>Counts an activation. In memory, also beyond a failed write: a crash ends those before it as well.</summary>
 internal sealed class ClaimWebhookJob(RocksDbMessageLog log, WebhookId webhook) : WebhookJob<long?>(log, webhook)
 {
     /// <inheritdoc/>
     public override bool Synced => false;
 
     /// <inheritdoc/>
-    protected override long? Change(WriteGroup group, KnownWebhook? known) => known is null ? null : ++known.Generation;
+    protected override long? Change(WriteGroup group, KnownWebhook? known) => known is null ? null : known.Claimed = ++known.Generation;
 }
 
 /// <summary>Marks channels from the oldest message that they keep.</summary>
