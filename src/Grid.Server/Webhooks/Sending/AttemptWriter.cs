@@ -7,10 +7,14 @@ namespace Grid.Server.Webhooks.Sending;
 
 /// <summary>
 /// Writes attempts to the store, many at a time, and tells an attempt's outcome only then: what counts as delivered has its attempt in
-/// the log. While the store is away, attempts wait; their subscriptions send no more than their windows allow meanwhile.
+/// the log. While the store is away, attempts wait; their subscriptions send no more than their windows allow meanwhile, and beyond
+/// <see cref="MaxAnswers"/> attempts wait without what their endpoints answered.
 /// </summary>
 internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider time, ILogger logger) : IDisposable
 {
+    /// <summary>The most characters of answers that wait to be written: every endpoint can answer 16 KiB each time.</summary>
+    internal const int MaxAnswers = 16 * 1024 * 1024;
+
     private const int MaxBatch = 512;
     private const int FirstPauseMs = 100;
     private const int MaxPauseMs = 5_000;
@@ -25,6 +29,7 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
     private readonly CancellationTokenSource _stop = new();
     private List<Entry> _waiting = [];
     private Task _writing = Task.CompletedTask;
+    private int _answers;
     private bool _isWriting;
 
     /// <summary>Writes an attempt, then tells its outcome.</summary>
@@ -32,6 +37,9 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
     {
         lock (_gate)
         {
+            var length = attempt.Answer?.Length ?? 0;
+            if (_answers + length > MaxAnswers) (attempt, length) = (attempt with { Answer = null, AnswerClipped = true }, 0);
+            _answers += length;
             _waiting.Add(new Entry(attempt, outcome, job));
             if (_isWriting) return;
             _isWriting = true;
@@ -112,6 +120,7 @@ internal sealed partial class AttemptWriter(IWebhookStore store, TimeProvider ti
             return false;
         }
 
+        lock (_gate) _answers -= batch.Sum(static e => e.Attempt.Answer?.Length ?? 0);
         foreach (var entry in batch) entry.Job.Tell(entry.Outcome);
         return true;
     }

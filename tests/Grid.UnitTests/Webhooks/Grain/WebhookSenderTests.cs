@@ -6,6 +6,7 @@ using Grid.Server.Webhooks.Sending;
 using Grid.Server.Webhooks.Signing;
 using Grid.Server.Webhooks.Store;
 using Grid.Testing.Webhooks;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Grid.UnitTests.Webhooks.Grain;
 
@@ -78,6 +79,33 @@ public sealed class WebhookSenderTests
         grid.Store.Away = false;
         Assert.Equal(OutcomeKind.Delivered, (await sent.WaitAsync(Patience)).Kind);
         Assert.Equal(new MessageRef("c", "e", 1), Assert.Single(grid.Store.Attempts).Ref);
+    }
+
+    [Fact]
+    public async Task Answers_that_wait_to_be_written_are_bounded_and_attempts_are_not_lost()
+    {
+        const int Length = 16 * 1024, Fitting = AttemptWriter.MaxAnswers / Length, All = Fitting + 5;
+        var (store, answer) = (new FakeWebhookStore { Away = true }, new string('x', Length));
+        using var writer = new AttemptWriter(store, TimeProvider.System, NullLogger.Instance);
+        await using var endpoint = new WebhookReceiver();
+        var target = Target("t", endpoint);
+        var told = Enumerable.Range(1, All).Select(Add).ToList();
+        store.Away = false;
+        Assert.All(await Task.WhenAll(told).WaitAsync(Patience), static o => Assert.Equal(OutcomeKind.Delivered, o.Kind));
+        Assert.Equal(Enumerable.Range(1, All), store.Attempts.Select(static a => a.Number));
+        Assert.All(store.Attempts, a => Assert.Equal(a.Number <= Fitting ? (answer, false) : (null, true), (a.Answer, a.AnswerClipped)));
+
+        // What is written makes room.
+        await Add(All + 1).WaitAsync(Patience);
+        Assert.Equal(answer, store.Attempts[^1].Answer);
+
+        Task<Outcome> Add(int number)
+        {
+            var asker = new Asker();
+            var attempt = new StoredAttempt { Webhook = target.Webhook, Id = AttemptId.New(1), MessageId = "msg_1", Number = number, Answer = answer };
+            writer.Add(attempt, new Outcome(OutcomeKind.Delivered), new SendJob(target, Attempt(number), asker));
+            return asker.Told;
+        }
     }
 
     [Fact]
