@@ -144,6 +144,9 @@ internal sealed partial class WebhookGrain
     }
 
     /// <inheritdoc/>
+    bool IOutcomes.IsWanted(WebhookTarget target) => target == Volatile.Read(ref _target) && _machine is { Status: WebhookStatus.Active };
+
+    /// <inheritdoc/>
     /// <remarks>Those that were written together come at once, and have one round.</remarks>
     void IOutcomes.OnOutcome(WebhookTarget target, WebhookAttempt attempt, Outcome outcome)
     {

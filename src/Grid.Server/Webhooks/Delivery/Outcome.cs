@@ -24,7 +24,10 @@ internal enum OutcomeKind
     /// <summary>Nobody knows: the sender was lost. It is sent again under the same id. Uses up no attempt.</summary>
     Lost,
 
-    /// <summary>A consumer that pulls gave it back, or its lease ended. It is handed out again at once. Uses up no attempt.</summary>
+    /// <summary>
+    /// A consumer that pulls gave it back, or its lease ended; or it was not sent, since the subscription was changed meanwhile. It is handed
+    /// out, or sent, again at once. Uses up no attempt.
+    /// </summary>
     Returned,
 }
 

@@ -66,11 +66,11 @@ public sealed class WebhookNetworkOptions
     public int KeptAnswerBytes { get; set; } = 16 * 1024;
 
     /// <summary>
-    /// The most HTTP/1.1 connections to one host and port. Default: 256. What is beyond waits for one within its time limit, and may
-    /// belong to another tenant with an endpoint on the same host, so this should not be less than the requests that the sender has
-    /// under way to one host.
+    /// The most HTTP/1.1 connections to one host and port. Default: 1,024, which is what the sender has under way by default
+    /// (<see cref="WebhookOptions.FastSlots"/> and <see cref="WebhookOptions.SlowSlots"/>). What is beyond waits for one within its time limit,
+    /// and may belong to another tenant with an endpoint on the same host.
     /// </summary>
-    public int MaxConnectionsPerHost { get; set; } = 256;
+    public int MaxConnectionsPerHost { get; set; } = 1_024;
 
     /// <summary>How long an unused connection is kept. Default: 60 s. Longer saves handshakes and costs a socket on both sides.</summary>
     public TimeSpan IdleConnectionTimeout { get; set; } = TimeSpan.FromSeconds(60);

@@ -6,6 +6,13 @@ namespace Grid.Server.Webhooks.Sending;
 internal interface IOutcomes
 {
     /// <summary>
+    /// Whether an attempt whose turn has come is still to be made: the subscription may have another endpoint by now, or be switched off. By
+    /// any thread, under locks.
+    /// </summary>
+    /// <param name="target">Where it would go.</param>
+    bool IsWanted(WebhookTarget target);
+
+    /// <summary>
     /// An attempt ended, and is in the log; or it was never made. Called once for each, by any thread, under locks: it must return at once.
     /// </summary>
     /// <param name="target">Where it went.</param>
@@ -25,6 +32,9 @@ internal sealed class SendJob(WebhookTarget target, WebhookAttempt attempt, IOut
 
     /// <summary>When its turn came, as a time stamp.</summary>
     public long StartedAt { get; set; }
+
+    /// <summary>Whether it is still to be made.</summary>
+    public bool IsWanted => asker.IsWanted(target);
 
     /// <summary>Tells the outcome, once.</summary>
     public void Tell(Outcome outcome) => asker.OnOutcome(target, attempt, outcome);

@@ -192,12 +192,15 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
             ThreadPool.UnsafeQueueUserWorkItem(static run => _ = run.Sender.RunAsync(run.Turn), (Sender: this, Turn: turn), preferLocal: false);
     }
 
-    /// <summary>The next request to make; null: none may be made now. Under the lock. While the host stops all that wait are lost.</summary>
+    /// <summary>
+    /// The next request to make; null: none may be made now. Under the lock. Those that are not wanted any more are given back; while the host
+    /// stops all that wait are lost.
+    /// </summary>
     private TurnTaking<SendJob>.Turn? Next()
     {
         while (_turns.TryNext(out var turn))
         {
-            if (!_stopping)
+            if (!_stopping && turn.Item.IsWanted)
             {
                 turn.Item.StartedAt = _time.GetTimestamp();
                 _flights.Add(turn);
@@ -205,9 +208,9 @@ internal sealed partial class WebhookSender : IHostedLifecycleService, IDisposab
                 return turn;
             }
 
-            _turns.Done(turn, 0);
+            _turns.Done(turn, turn.Endpoint.UsualMs);
             if (_turns is { InFlight: 0, Waiting: 0 }) _idle?.TrySetResult();
-            turn.Item.Tell(new Outcome(OutcomeKind.Lost));
+            turn.Item.Tell(new Outcome(_stopping ? OutcomeKind.Lost : OutcomeKind.Returned));
         }
 
         return null;

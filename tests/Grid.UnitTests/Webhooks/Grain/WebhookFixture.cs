@@ -121,10 +121,15 @@ internal sealed class WebhookFixture : IChannelPublisher, IPublishBarrier, IAsyn
     public Task WakeForAsync(string channel) => Host.CallAsync(() => Grain.WakeForAsync(channel));
 
     /// <summary>Lets time pass until something is so.</summary>
-    public async Task UntilAsync(Func<bool> condition, int stepMs = 50)
+    public Task UntilAsync(Func<bool> condition, int stepMs = 50) => UntilAsync(() => Task.FromResult(condition()), stepMs);
+
+    /// <summary>Lets time pass until so many attempts wait for their turn or are on their way.</summary>
+    public Task UntilInFlightAsync(int count) => UntilAsync(async () => (await CallAsync(g => g.GetAsync()))!.InFlight == count, stepMs: 10);
+
+    private async Task UntilAsync(Func<Task<bool>> condition, int stepMs)
     {
         var limit = DateTime.UtcNow.AddSeconds(20);
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(DateTime.UtcNow < limit, "It did not happen.");
             Time.Advance(TimeSpan.FromMilliseconds(stepMs));

@@ -174,6 +174,49 @@ public sealed class WebhookGrainTests
         Assert.Equal(1, (await grid.NextAsync(endpoint)).Attempt);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_waits_for_its_turn_is_not_sent_by_a_subscription_that_is_switched_off(bool disables)
+    {
+        await using var endpoint = new WebhookReceiver();
+        var release = new TaskCompletionSource();
+        endpoint.Inbox.Answer = Answers.After(release.Task);
+        await using var grid = new WebhookFixture(static o => o.EndpointSlots = 1);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
+        await grid.PublishAsync("orders");
+        await grid.UntilInFlightAsync(2);
+        Assert.True(await grid.CallAsync(g => disables ? g.DisableAsync() : g.PauseAsync()));
+        release.SetResult();
+        await grid.UntilInFlightAsync(0);
+        Assert.Equal(1, endpoint.Inbox.Count);
+        Assert.True(await grid.CallAsync(g => disables ? g.EnableAsync(new Abstractions.WebhookStart { Named = "cursor" }) : g.ResumeAsync()));
+        var sent = await grid.NextAsync(endpoint);
+        Assert.Equal((2L, 1), (sent.Offset, sent.Attempt));
+    }
+
+    [Fact]
+    public async Task What_waits_for_its_turn_goes_to_the_new_endpoint()
+    {
+        await using var former = new WebhookReceiver();
+        await using var endpoint = new WebhookReceiver();
+        var release = new TaskCompletionSource();
+        former.Inbox.Answer = Answers.After(release.Task);
+        await using var grid = new WebhookFixture(static o => o.EndpointSlots = 1);
+        await grid.CreateAsync(former.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(former);
+        await grid.PublishAsync("orders");
+        await grid.UntilInFlightAsync(2);
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition())));
+        release.SetResult();
+        Assert.Equal(2, (await grid.NextAsync(endpoint)).Offset);
+        Assert.Equal(1, former.Inbox.Count);
+        await grid.UntilNothingIsDueAsync();
+    }
+
     [Fact]
     public async Task An_exhausted_message_is_a_dead_letter_until_it_is_redriven()
     {

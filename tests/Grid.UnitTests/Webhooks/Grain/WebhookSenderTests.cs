@@ -200,6 +200,8 @@ public sealed class WebhookSenderTests
 
         public Task<Outcome> Told => _told.Task;
 
+        public bool IsWanted(WebhookTarget target) => true;
+
         public void OnOutcome(WebhookTarget target, WebhookAttempt attempt, Outcome outcome) => _told.SetResult(outcome);
     }
 }
