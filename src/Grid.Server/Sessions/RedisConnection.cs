@@ -21,6 +21,12 @@ internal sealed partial class RedisConnection(
     private static readonly TimeSpan StartPause = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan SayAgainAfter = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// How long a start has one multiplexer try. A multiplexer tells why it has no connection once, and maybe to nobody: a refused password
+    /// would then be waited for as if Redis were not up.
+    /// </summary>
+    private static readonly TimeSpan TryAnewAfter = TimeSpan.FromSeconds(2);
+
     private readonly SemaphoreSlim _gate = new(1);
     private ConnectionMultiplexer? _multiplexer;
     private ConnectionFailureType _failure;
@@ -133,8 +139,7 @@ internal sealed partial class RedisConnection(
     {
         var started = time.GetTimestamp();
         long? said = null;
-        var multiplexer = await ConnectionMultiplexer.ConnectAsync(options);
-        multiplexer.ConnectionFailed += (_, e) => _failure = e.FailureType;
+        var (multiplexer, begun) = (await BeginAsync(), started);
         while (true)
         {
             try
@@ -159,8 +164,26 @@ internal sealed partial class RedisConnection(
                 }
             }
 
+            if (time.GetElapsedTime(begun) >= TryAnewAfter)
+            {
+                await multiplexer.DisposeAsync();
+                (multiplexer, begun) = (await BeginAsync(), time.GetTimestamp());
+                continue;
+            }
+
             await Task.Delay(StartPause, time, cancellationToken);
         }
+    }
+
+    private async Task<ConnectionMultiplexer> BeginAsync()
+    {
+        var multiplexer = await ConnectionMultiplexer.ConnectAsync(options);
+        multiplexer.ConnectionFailed += (_, e) =>
+        {
+            // The end of a former one says nothing about Redis.
+            if (e.FailureType != ConnectionFailureType.ConnectionDisposed) _failure = e.FailureType;
+        };
+        return multiplexer;
     }
 
     private GridStartupException Explain(Exception e, bool refused)
