@@ -191,19 +191,13 @@ internal sealed partial class WebhookGrain
     /// </summary>
     private async Task PassOverUnknownAsync(WebhookMachine machine)
     {
-        // What was appended to just now is not passed over.
-        await foreach (var channels in MarkPagesAsync())
-            NoteMarks(await ClearAtHeadsAsync([.. channels.Where(c => Matches(c) && !machine.Knows(c))]));
-    }
-
-    /// <summary>The channels that have marks, by name, a page at a time.</summary>
-    private async IAsyncEnumerable<IEnumerable<string>> MarkPagesAsync()
-    {
         for (string? after = string.Empty; after is not null;)
         {
             var marks = await store.GetMarksAsync(_id, after, MarkPage);
             after = EndOf(marks);
-            yield return marks.Select(static m => m.Channel);
+
+            // What was appended to just now is not passed over.
+            NoteMarks(await ClearAtHeadsAsync([.. marks.Select(static m => m.Channel).Where(c => Matches(c) && !machine.Knows(c))]));
         }
     }
 

@@ -174,20 +174,27 @@ public sealed class WebhookGrainTests
         Assert.Equal(1, (await grid.NextAsync(endpoint)).Attempt);
     }
 
+    /// <summary>Has the first message on its way, until what is returned ends, and the second one wait for its turn.</summary>
+    private static async Task<TaskCompletionSource> HoldUpSecondAsync(WebhookFixture grid, WebhookReceiver endpoint)
+    {
+        var release = new TaskCompletionSource();
+        endpoint.Inbox.Answer = Answers.After(release.Task);
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
+        await grid.PublishAsync("orders");
+        await grid.UntilInFlightAsync(2);
+        return release;
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public async Task What_waits_for_its_turn_is_not_sent_by_a_subscription_that_is_switched_off(bool disables)
     {
         await using var endpoint = new WebhookReceiver();
-        var release = new TaskCompletionSource();
-        endpoint.Inbox.Answer = Answers.After(release.Task);
         await using var grid = new WebhookFixture(static o => o.EndpointSlots = 1);
-        await grid.CreateAsync(endpoint.Inbox.Definition());
-        await grid.PublishAsync("orders");
-        Assert.Equal(1, (await grid.NextAsync(endpoint)).Offset);
-        await grid.PublishAsync("orders");
-        await grid.UntilInFlightAsync(2);
+        var release = await HoldUpSecondAsync(grid, endpoint);
         Assert.True(await grid.CallAsync(g => disables ? g.DisableAsync() : g.PauseAsync()));
         release.SetResult();
         await grid.UntilInFlightAsync(0);
@@ -202,14 +209,8 @@ public sealed class WebhookGrainTests
     {
         await using var former = new WebhookReceiver();
         await using var endpoint = new WebhookReceiver();
-        var release = new TaskCompletionSource();
-        former.Inbox.Answer = Answers.After(release.Task);
         await using var grid = new WebhookFixture(static o => o.EndpointSlots = 1);
-        await grid.CreateAsync(former.Inbox.Definition());
-        await grid.PublishAsync("orders");
-        await grid.NextAsync(former);
-        await grid.PublishAsync("orders");
-        await grid.UntilInFlightAsync(2);
+        var release = await HoldUpSecondAsync(grid, former);
         Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition())));
         release.SetResult();
         Assert.Equal(2, (await grid.NextAsync(endpoint)).Offset);
