@@ -210,7 +210,7 @@ internal sealed partial class WebhookGrain
     {
         var heads = await logs.Durable.GetHeadsAsync([.. channels.Select(ChannelOf)]);
         WebhookMark[] ends = [.. channels.Zip(heads, static (c, h) => new WebhookMark(c, h.Position))];
-        var cleared = await store.ClearMarksAsync(_id, ends);
+        var cleared = await ClearMarksAsync(_machine!, ends);
         return [.. ends.Where((_, i) => !cleared[i])];
     }
 
@@ -236,7 +236,7 @@ internal sealed partial class WebhookGrain
         foreach (var mark in settled) _marked.Remove(mark.Channel);
         try
         {
-            var cleared = await store.ClearMarksAsync(_id, settled);
+            var cleared = await ClearMarksAsync(machine, settled);
             for (var i = 0; i < cleared.Length; i++)
             {
                 // Unless it was marked again meanwhile.
@@ -263,6 +263,14 @@ internal sealed partial class WebhookGrain
 
         _clearing--;
         OnStep();
+    }
+
+    /// <exception cref="LogUnavailableException">The store is away, or this activation was overtaken.</exception>
+    private async Task<bool[]> ClearMarksAsync(WebhookMachine machine, IReadOnlyList<WebhookMark> settled)
+    {
+        if (await store.ClearMarksAsync(_id, machine.Generation, settled) is { } cleared) return cleared;
+        GiveWay(machine);
+        throw Moves();
     }
 
     /// <summary>

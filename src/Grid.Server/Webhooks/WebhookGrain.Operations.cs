@@ -104,7 +104,7 @@ internal sealed partial class WebhookGrain
     {
         using var change = await ChangeAsync();
         if (!await ExistsAsync()) return null;
-        if (_isUnsure) throw new LogUnavailableException("The webhook moves to another activation.");
+        if (_isUnsure) throw Moves();
         if (!TryTakeSecrets()) throw new LogUnavailableException("The webhook's secrets cannot be decrypted at the moment.");
         if (version is not null && version != ShownVersion) return null;
         var machine = _machine!;

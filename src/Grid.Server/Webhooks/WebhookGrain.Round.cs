@@ -215,8 +215,7 @@ internal sealed partial class WebhookGrain
 
         if (written == false)
         {
-            LogOvertaken(_id, machine.Generation);
-            Abandon();
+            GiveWay(machine);
             return false;
         }
 
@@ -236,6 +235,13 @@ internal sealed partial class WebhookGrain
         // On its own turn, when this write is known to be over.
         _ = AfterWriteAsync();
         return written;
+    }
+
+    /// <summary>A later activation has the subscription.</summary>
+    private void GiveWay(WebhookMachine machine)
+    {
+        LogOvertaken(_id, machine.Generation);
+        Abandon();
     }
 
     private async Task AfterWriteAsync()

@@ -163,13 +163,15 @@ internal sealed partial class WebhookGrain(
             if (_starting is not null) await _starting;
         }
 
-        return _stopped ? throw new LogUnavailableException("The webhook moves to another activation.") : _machine is not null;
+        return _stopped ? throw Moves() : _machine is not null;
     }
+
+    private static LogUnavailableException Moves() => new("The webhook moves to another activation.");
 
     private async Task StartAsync()
     {
         // First: an older activation that still goes on clears marks only after it has written what they are about, and from here on it
-        // cannot write any more. So whatever it cleared is in the progress that is read now.
+        // can neither write nor clear any more. So whatever it cleared is in the progress that is read now.
         if (await store.ClaimAsync(_id) is not { } generation || await store.GetAsync(_id) is not { } stored) return;
         var snapshot = await store.ReadProgressAsync(_id) ?? new WebhookSnapshot();
         var parked = await store.ReadParkedAsync(_id, 0, 1);

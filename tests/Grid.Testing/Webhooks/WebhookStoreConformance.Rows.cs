@@ -84,6 +84,22 @@ public abstract partial class WebhookStoreConformance
     }
 
     [Fact]
+    public async Task Marks_are_cleared_by_who_claimed_last_only()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*");
+        var head = (await AppendAsync("room:1")).Head;
+        var first = (await Store.ClaimAsync(webhook))!.Value;
+        var second = (await Store.ClaimAsync(webhook))!.Value;
+        WebhookMark[] settled = [new("room:1", head), new("room:9", head with { Offset = 0 })];
+        Assert.Null(await Store.ClearMarksAsync(webhook, first, settled));
+        Assert.Equal(["room:1@0"], await MarksAsync(webhook));
+        Assert.Equal((bool[])[true, true], (await Store.ClearMarksAsync(webhook, second, settled))!);
+        Assert.Empty(await MarksAsync(webhook));
+        Assert.Equal((bool[])[true], (await Store.ClearMarksAsync(Id("wh_9"), 1, [new("room:1", head)]))!);
+        AssertWoken(await AppendAsync("room:1"), "wh_1");
+    }
+
+    [Fact]
     public async Task A_higher_generation_fences_off_a_lower_one()
     {
         var webhook = await CreateAsync("wh_1", "*");

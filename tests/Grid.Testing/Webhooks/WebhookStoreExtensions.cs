@@ -17,4 +17,8 @@ internal static class WebhookStoreExtensions
             if (page.Count < Page) return found;
         }
     }
+
+    /// <summary>Clears marks as the last activation.</summary>
+    public static async ValueTask<bool[]> ClearMarksAsync(this IWebhookStore store, WebhookId webhook, IReadOnlyList<WebhookMark> settled) =>
+        (await store.ClearMarksAsync(webhook, long.MaxValue, settled))!;
 }

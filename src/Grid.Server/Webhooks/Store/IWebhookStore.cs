@@ -82,9 +82,16 @@ internal interface IWebhookStore
     /// Removes marks of channels that are settled up to a place, if that is still their head; the others stay, and so does the mark of a
     /// channel whose epoch is another one. Must come after the write of that progress.
     /// </summary>
-    /// <returns>For each whether the mark is gone; false: more was appended, read on.</returns>
-    ValueTask<bool[]> ClearMarksAsync(
-        WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default);
+    /// <param name="webhook">The subscription.</param>
+    /// <param name="generation">The caller's generation, as it was claimed.</param>
+    /// <param name="settled">Up to where which channels are settled.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>
+    /// For each whether the mark is gone; false: more was appended, read on. Null: an activation of a higher generation has claimed the
+    /// subscription, which may know of channels that joined since; nothing was removed.
+    /// </returns>
+    ValueTask<bool[]?> ClearMarksAsync(
+        WebhookId webhook, long generation, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default);
 
     /// <summary>The progress as last written; null: there is none.</summary>
     ValueTask<WebhookSnapshot?> ReadProgressAsync(WebhookId webhook, CancellationToken cancellationToken = default);

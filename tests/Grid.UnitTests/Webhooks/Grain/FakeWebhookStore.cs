@@ -210,15 +210,18 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         }
     }
 
-    public ValueTask<bool[]> ClearMarksAsync(WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
+    public ValueTask<bool[]?> ClearMarksAsync(
+        WebhookId webhook, long generation, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
+            var found = _webhooks.GetValueOrDefault(webhook);
+            if (found?.Generation > generation) return new((bool[]?)null);
             return new([.. settled.Select(mark =>
             {
                 if (TopicOf(new ChannelId(webhook.Tenant, mark.Channel)).Head.Position != mark.Position) return false;
-                if (_webhooks.TryGetValue(webhook, out var found)) found.Marks.Remove(mark.Channel);
+                found?.Marks.Remove(mark.Channel);
                 return true;
             })]);
         }

@@ -106,6 +106,24 @@ public sealed class WebhookRaceTests
     }
 
     [Fact]
+    public async Task What_joined_later_is_no_leftover_to_an_activation_that_was_overtaken()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        var (host, older) = (grid.Host, grid.Grain);
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(endpoint.Inbox.Definition() with { Channels = ["orders", "other"] })));
+        await grid.PublishAsync("other", wake: false);
+        await host.CallAsync(() => older.WakeAsync());
+        await grid.UntilAsync(() => host.Deactivated);
+        Assert.Equal(["other"], (await grid.Store.GetMarksAsync(grid.Id)).Select(m => m.Channel));
+        await grid.WakeAsync();
+        Assert.Equal("other", (await grid.NextAsync(endpoint)).Channel);
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
     public async Task A_channel_that_is_met_while_it_leaves_is_left()
     {
         await using var endpoint = new WebhookReceiver();

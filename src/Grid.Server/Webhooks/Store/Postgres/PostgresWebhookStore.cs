@@ -7,7 +7,7 @@ namespace Grid.Server.Webhooks.Store.Postgres;
 
 /// <summary>
 /// Webhook subscriptions in the cluster's database. What is decided under locks is decided in its functions
-/// (<c>Schema/0006_webhooks.sql</c>).
+/// (<c>Schema/0006_webhooks.sql</c> and those after it).
 /// </summary>
 /// <remarks>
 /// Nothing keeps appends from going on while a subscription is made: one that begins when its definition is committed finds it, one that
@@ -96,18 +96,19 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     }
 
     /// <inheritdoc/>
-    public async ValueTask<bool[]> ClearMarksAsync(
-        WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
+    public async ValueTask<bool[]?> ClearMarksAsync(
+        WebhookId webhook, long generation, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default)
     {
         var cleared = new bool[settled.Count];
         if (cleared.Length == 0) return cleared;
-        var kept = (int[])(await CallAsync(
-            "select clear_marks($1, $2, $3, $4, $5)",
+        var answer = await CallAsync(
+            "select clear_marks($1, $2, $3, $4, $5, $6)",
             cancellationToken,
-            P(webhook.Tenant), P(webhook.Id),
+            P(webhook.Tenant), P(webhook.Id), P(generation),
             P(settled.Select(s => s.Channel).ToArray()),
             P(settled.Select(s => s.Position.Epoch).ToArray()),
-            P(settled.Select(s => s.Position.Offset).ToArray())))!;
+            P(settled.Select(s => s.Position.Offset).ToArray()));
+        if (answer is not int[] kept) return null;
         Array.Fill(cleared, true);
         foreach (var place in kept) cleared[place - 1] = false;
         return cleared;

@@ -89,9 +89,9 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     });
 
     /// <inheritdoc/>
-    public async ValueTask<bool[]> ClearMarksAsync(
-        WebhookId webhook, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default) =>
-        settled.Count == 0 ? [] : await _store.Writer.RunAsync(new ClearMarksJob(log, webhook, settled), cancellationToken);
+    public async ValueTask<bool[]?> ClearMarksAsync(
+        WebhookId webhook, long generation, IReadOnlyList<WebhookMark> settled, CancellationToken cancellationToken = default) =>
+        settled.Count == 0 ? [] : await _store.Writer.RunAsync(new ClearMarksJob(log, webhook, generation, settled), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<WebhookSnapshot?> ReadProgressAsync(WebhookId webhook, CancellationToken cancellationToken = default) => Read(database =>

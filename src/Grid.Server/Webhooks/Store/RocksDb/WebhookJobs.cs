@@ -125,14 +125,16 @@ internal sealed class MarkChannelsJob(RocksDbMessageLog log, WebhookId webhook, 
 /// Removes marks of channels that are settled up to their head. Not synced: a mark that a power loss brings back is removed again by
 /// whoever looks at its channel.
 /// </summary>
-internal sealed class ClearMarksJob(RocksDbMessageLog log, WebhookId webhook, IReadOnlyList<WebhookMark> settled) : WebhookJob<bool[]>(log, webhook)
+internal sealed class ClearMarksJob(RocksDbMessageLog log, WebhookId webhook, long generation, IReadOnlyList<WebhookMark> settled)
+    : WebhookJob<bool[]?>(log, webhook)
 {
     /// <inheritdoc/>
     public override bool Synced => false;
 
     /// <inheritdoc/>
-    protected override bool[] Change(WriteGroup group, KnownWebhook? known)
+    protected override bool[]? Change(WriteGroup group, KnownWebhook? known)
     {
+        if (known?.Generation > generation) return null;
         var cleared = new bool[settled.Count];
         var looked = new HashSet<string>(StringComparer.Ordinal);
         for (var i = 0; i < cleared.Length; i++)
