@@ -14,6 +14,7 @@ internal sealed class MarkedChannels(AppendNotices notices, string tenant, IAppe
 
     private readonly Dictionary<string, bool> _channels = new(StringComparer.Ordinal);
     private int _listened;
+    private bool _ended;
 
     /// <inheritdoc/>
     public int Count => _channels.Count;
@@ -24,9 +25,10 @@ internal sealed class MarkedChannels(AppendNotices notices, string tenant, IAppe
     /// <summary>Whether every append to a channel is heard of.</summary>
     public bool Hears(string channel) => _channels.GetValueOrDefault(channel) && notices.IsHere(new ChannelId(tenant, channel));
 
-    /// <summary>Adds a channel.</summary>
+    /// <summary>Adds a channel, unless all has ended.</summary>
     public void Add(string channel)
     {
+        if (_ended) return;
         var listens = _listened < MaxListened;
         if (!_channels.TryAdd(channel, listens) || !listens) return;
         _listened++;
@@ -43,9 +45,10 @@ internal sealed class MarkedChannels(AppendNotices notices, string tenant, IAppe
         return true;
     }
 
-    /// <summary>Removes all.</summary>
-    public void Clear()
+    /// <summary>Removes all, for good: what was under way when its activation ended may still come, and must not listen again.</summary>
+    public void End()
     {
+        _ended = true;
         foreach (var channel in _channels.Keys.ToArray()) Remove(channel);
     }
 

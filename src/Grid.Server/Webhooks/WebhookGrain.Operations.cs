@@ -194,7 +194,7 @@ internal sealed partial class WebhookGrain
             : WebhookSecrets.Rotate(_signing, definition, limited, time.GetUtcNow());
         var next = _stored with { Secrets = _secrets.Protect(secrets) };
         if (_headers is null) next = next with { Definition = (_document with { Headers = null }).ToBytes() };
-        if (!await StoreAsync(next)) return null;
+        if (!await StoreAsync(next)) return await store.GetAsync(_id) is null ? null : throw Moves();
         Run();
         return WebhookSecrets.Reveal(secrets);
     }
@@ -327,14 +327,14 @@ internal sealed partial class WebhookGrain
         return found;
     }
 
-    /// <summary>Stores a changed record and takes it over. False: it is gone, or somebody else changed it; this activation goes.</summary>
+    /// <summary>Stores a changed record and takes it over. False: it is gone, or another activation has it; this one goes.</summary>
     private async Task<bool> StoreAsync(StoredWebhook changed)
     {
         var next = changed with { Version = _stored.Version + 1 };
         bool stored;
         try
         {
-            stored = await store.UpdateAsync(next);
+            stored = await store.UpdateAsync(next, _machine!.Generation);
         }
         catch
         {

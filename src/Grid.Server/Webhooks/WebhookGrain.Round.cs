@@ -240,6 +240,7 @@ internal sealed partial class WebhookGrain
     /// <summary>A later activation has the subscription.</summary>
     private void GiveWay(WebhookMachine machine)
     {
+        if (_stopped) return;
         LogOvertaken(_id, machine.Generation);
         Abandon();
     }

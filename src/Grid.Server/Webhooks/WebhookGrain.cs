@@ -102,7 +102,7 @@ internal sealed partial class WebhookGrain(
         if (_timer is not null) await _timer.DisposeAsync();
         if (_machine is not null && !_stopped) await EndAsync(cancellationToken);
         _stopped = true;
-        _marked.Clear();
+        _marked.End();
         budget.Return(ref _budgeted);
     }
 

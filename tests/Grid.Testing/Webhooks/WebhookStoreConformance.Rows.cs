@@ -84,6 +84,23 @@ public abstract partial class WebhookStoreConformance
     }
 
     [Fact]
+    public async Task A_definition_is_changed_by_who_claimed_last_only()
+    {
+        var webhook = await CreateAsync("wh_1", "room:*");
+        var first = (await Store.ClaimAsync(webhook))!.Value;
+        var changed = Webhook(webhook, "chat:*") with { Version = 2 };
+        Assert.True(await Store.UpdateAsync(changed, first));
+        var second = (await Store.ClaimAsync(webhook))!.Value;
+        Assert.False(await Store.UpdateAsync(changed, first));
+        Assert.False(await Store.UpdateAsync(changed with { Version = 3 }, first));
+        Assert.Equal(2, (await Store.GetAsync(webhook))!.Version);
+        Assert.True(await Store.UpdateAsync(changed with { Version = 3 }, second));
+        Assert.False(await Store.UpdateAsync(changed with { Id = Id("wh_9") }, second));
+        AssertWoken(await AppendAsync("room:1"));
+        AssertWoken(await AppendAsync("chat:1"), "wh_1");
+    }
+
+    [Fact]
     public async Task Marks_are_cleared_by_who_claimed_last_only()
     {
         var webhook = await CreateAsync("wh_1", "room:*");

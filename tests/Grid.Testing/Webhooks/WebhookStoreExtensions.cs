@@ -18,6 +18,9 @@ internal static class WebhookStoreExtensions
         }
     }
 
+    /// <summary>Replaces a subscription as the last activation.</summary>
+    public static ValueTask<bool> UpdateAsync(this IWebhookStore store, StoredWebhook webhook) => store.UpdateAsync(webhook, long.MaxValue);
+
     /// <summary>Clears marks as the last activation.</summary>
     public static async ValueTask<bool[]> ClearMarksAsync(this IWebhookStore store, WebhookId webhook, IReadOnlyList<WebhookMark> settled) =>
         (await store.ClearMarksAsync(webhook, long.MaxValue, settled))!;

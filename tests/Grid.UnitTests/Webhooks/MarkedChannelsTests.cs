@@ -54,7 +54,8 @@ public sealed class MarkedChannelsTests
 
         Assert.Equal(100, marked.Count);
         Assert.Equal(64, marked.Count(marked.Hears));
-        marked.Clear();
+        marked.End();
+        marked.Add("c0");
         Assert.Empty(marked);
         for (var i = 0; i < 100; i++) Append($"c{i}", 1);
         Assert.Empty(_listener.Heard);

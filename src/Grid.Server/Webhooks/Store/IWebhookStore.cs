@@ -37,9 +37,16 @@ internal interface IWebhookStore
 
     /// <summary>
     /// Replaces a subscription, if its stored version is one less than that of <paramref name="webhook"/>. Marks on channels that no longer
-    /// match stay until they are cleared. False: it is gone, or was changed by somebody else.
+    /// match stay until they are cleared.
     /// </summary>
-    ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default);
+    /// <param name="webhook">The subscription as it is to be.</param>
+    /// <param name="generation">The caller's generation, as it was claimed.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>
+    /// False: it is gone, was changed by somebody else, or an activation of a higher generation has claimed it, which would not learn of the
+    /// change.
+    /// </returns>
+    ValueTask<bool> UpdateAsync(StoredWebhook webhook, long generation, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Removes a subscription with its marks, progress, parked messages, dead letters and truncations; attempts go with their age. False:

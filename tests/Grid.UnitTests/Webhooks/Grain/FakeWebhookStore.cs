@@ -145,12 +145,12 @@ internal sealed class FakeWebhookStore : IWebhookStore, IMessageLog
         return default;
     }
 
-    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default)
+    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, long generation, CancellationToken cancellationToken = default)
     {
         lock (_gate)
         {
             Check();
-            if (!_webhooks.TryGetValue(webhook.Id, out var old) || old.Stored.Version != webhook.Version - 1) return false;
+            if (!_webhooks.TryGetValue(webhook.Id, out var old) || old.Generation > generation || old.Stored.Version != webhook.Version - 1) return false;
             old.Stored = webhook;
         }
 

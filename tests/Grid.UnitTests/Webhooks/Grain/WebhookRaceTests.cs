@@ -124,6 +124,34 @@ public sealed class WebhookRaceTests
     }
 
     [Fact]
+    public async Task An_activation_that_was_overtaken_changes_no_definition()
+    {
+        await using var endpoint = new WebhookReceiver();
+        await using var grid = new WebhookFixture();
+        await grid.CreateAsync(endpoint.Inbox.Definition());
+        await grid.PublishAsync("orders");
+        await grid.NextAsync(endpoint);
+        await grid.UntilNothingIsDueAsync();
+        var (first, older) = (grid.Host, grid.Grain);
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.GetAsync()));
+        var (second, old) = (grid.Host, grid.Grain);
+        await grid.ActivateAsync();
+        Assert.NotNull(await grid.CallAsync(g => g.GetAsync()));
+
+        // The later ones would learn of neither.
+        var wanted = endpoint.Inbox.Definition() with { Channels = ["orders", "other"] };
+        Assert.Null(await first.CallAsync(() => older.UpdateAsync(wanted)));
+        await Assert.ThrowsAsync<Grid.Server.Log.LogUnavailableException>(() => second.CallAsync(() => old.RotateSecretAsync(TimeSpan.Zero)));
+        Assert.True(first.Deactivated && second.Deactivated);
+        Assert.Equal(1, (await grid.Store.GetAsync(grid.Id))!.Version);
+        Assert.NotNull(await grid.CallAsync(g => g.UpdateAsync(wanted)));
+        await grid.PublishAsync("other");
+        Assert.Equal("other", (await grid.NextAsync(endpoint)).Channel);
+        await grid.UntilNothingIsDueAsync();
+    }
+
+    [Fact]
     public async Task A_channel_that_is_met_while_it_leaves_is_left()
     {
         await using var endpoint = new WebhookReceiver();

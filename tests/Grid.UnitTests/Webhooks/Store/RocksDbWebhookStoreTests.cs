@@ -96,6 +96,19 @@ public sealed class RocksDbWebhookStoreTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task A_failed_deletion_forgets_no_claim()
+    {
+        Assert.True(await _store.CreateAsync(Stored("room:*"), 10));
+        var older = (await _store.ClaimAsync(Webhook))!.Value;
+        var last = (await _store.ClaimAsync(Webhook))!.Value;
+        await FailAsync(async () => await _store.DeleteAsync(Webhook), stored: false);
+        Assert.False(await _store.UpdateAsync(Stored("chat") with { Version = 2 }, older));
+        Assert.True(await _store.ClaimAsync(Webhook) > last);
+        Assert.True(await _store.DeleteAsync(Webhook));
+        Assert.Null(await _store.ClaimAsync(Webhook));
+    }
+
+    [Fact]
     public async Task A_failed_write_leaves_memory_as_the_disk_is()
     {
         Assert.True(await _store.CreateAsync(Stored("room:*"), 10));

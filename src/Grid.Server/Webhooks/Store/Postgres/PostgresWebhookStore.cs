@@ -65,12 +65,12 @@ internal sealed partial class PostgresWebhookStore : IWebhookStore
     }
 
     /// <inheritdoc/>
-    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default) =>
+    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, long generation, CancellationToken cancellationToken = default) =>
         await CallAsync(
-            "select update_webhook($1, $2, $3, $4, $5, $6)",
+            "select update_webhook($1, $2, $3, $4, $5, $6, $7)",
             cancellationToken,
-            P(webhook.Id.Tenant), P(webhook.Id.Id), P(webhook.Version), P(webhook.Channels.ToArray()),
-            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray())) is string;
+            P(webhook.Id.Tenant), P(webhook.Id.Id), P(generation), P(webhook.Version), P(webhook.Channels.ToArray()),
+            P(webhook.Definition.ToArray()), P(webhook.Secrets.ToArray())) is true;
 
     /// <inheritdoc/>
     /// <remarks>

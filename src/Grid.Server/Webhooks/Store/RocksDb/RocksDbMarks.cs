@@ -58,14 +58,18 @@ internal sealed class RocksDbMarks
         tenant.Version = ++_version;
     }
 
-    /// <summary>Removes a subscription.</summary>
+    /// <summary>Removes a subscription. What was claimed of it stays known until the group is written: if that fails, it may still be there.</summary>
     public void Remove(KnownWebhook webhook)
     {
+        _claimed[webhook.Id] = webhook.Claimed;
         var tenant = _tenants[webhook.Id.Tenant];
         tenant.Remove(webhook);
         tenant.Version = ++_version;
         if (tenant.Count == 0) _tenants.Remove(webhook.Id.Tenant);
     }
+
+    /// <summary>The group that removes a subscription is written.</summary>
+    public void Removed(WebhookId webhook) => _claimed.Remove(webhook);
 
     /// <summary>Adds marks to an append's group, and tells who got one; null: nobody.</summary>
     /// <param name="group">The group.</param>

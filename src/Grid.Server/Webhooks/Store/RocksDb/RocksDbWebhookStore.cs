@@ -37,8 +37,8 @@ internal sealed class RocksDbWebhookStore(RocksDbMessageLog log) : IWebhookStore
     }
 
     /// <inheritdoc/>
-    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, CancellationToken cancellationToken = default) =>
-        await _store.Writer.RunAsync(new UpdateWebhookJob(log, webhook), cancellationToken);
+    public async ValueTask<bool> UpdateAsync(StoredWebhook webhook, long generation, CancellationToken cancellationToken = default) =>
+        await _store.Writer.RunAsync(new UpdateWebhookJob(log, webhook, generation), cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask<bool> DeleteAsync(WebhookId webhook, CancellationToken cancellationToken = default) =>

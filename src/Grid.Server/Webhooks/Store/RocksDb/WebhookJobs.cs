@@ -57,12 +57,12 @@ internal sealed class CreateWebhookJob(RocksDbMessageLog log, StoredWebhook webh
 }
 
 /// <summary>Replaces a subscription's definition.</summary>
-internal sealed class UpdateWebhookJob(RocksDbMessageLog log, StoredWebhook webhook) : WebhookJob<bool>(log, webhook.Id)
+internal sealed class UpdateWebhookJob(RocksDbMessageLog log, StoredWebhook webhook, long generation) : WebhookJob<bool>(log, webhook.Id)
 {
     /// <inheritdoc/>
     protected override bool Change(WriteGroup group, KnownWebhook? known)
     {
-        if (known is null) return false;
+        if (known is null || known.Generation > generation) return false;
         var (key, record) = (WebhookRowKeys.Definition(Webhook), WebhookRowRecords.ToBytes(webhook));
         var stored = Read(group, key);
         if (record.AsSpan().SequenceEqual(stored)) return true;
@@ -87,6 +87,9 @@ internal sealed class DeleteWebhookJob(RocksDbMessageLog log, WebhookId webhook)
         Log.Marks.Remove(known);
         return true;
     }
+
+    /// <inheritdoc/>
+    public override void Commit() => Log.Marks.Removed(Webhook);
 }
 
 /// <summary>Counts an activation. In memory, also beyond a failed write: a crash ends those before it as well.</summary>
