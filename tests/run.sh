@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
 configuration=Release
 results=$PWD/artifacts/test-results
-per_suite_limit=600 # Seconds; a run that hangs is a failure, not a wait.
+per_project_limit=600 # Seconds; a run that hangs is a failure, not a wait.
 passed=0
 failed=0
 
@@ -53,9 +53,6 @@ wanted() {
   return 1
 }
 
-# count SUITE PASSED FAILED: what a suite came to, for the sum in the end; suites that run beside others are processes of their own.
-count() { echo "$2 $3" > "$results/$1.count"; }
-
 # The value of an attribute of a .trx file's <Counters>.
 counter() { sed -n "s/.*<Counters[^>]* $2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1; }
 
@@ -64,11 +61,11 @@ run_dotnet() {
   name=$(basename "$project" .csproj)
   trx=$results/$name.trx
   say "$name"
-  timeout --kill-after=10 "$per_suite_limit" dotnet test "$project" -c "$configuration" --no-build --results-directory "$results" \
+  timeout --kill-after=10 "$per_project_limit" dotnet test "$project" -c "$configuration" --no-build --results-directory "$results" \
     --logger "console;verbosity=minimal" --logger "trx;LogFileName=$name.trx" 2>&1 | tee "$results/$name.log" || exit=$?
   if [ ! -f "$trx" ]; then
     echo "$name left no results (exit code $exit)."
-    count "$name" 0 1
+    failed=$((failed + 1))
     return
   fi
   local ok total bad
@@ -76,41 +73,25 @@ run_dotnet() {
   total=$(counter "$trx" total)
   # Whatever did not pass has failed: a skipped or aborted test has checked nothing.
   bad=$((total - ok))
-  if [ "$exit" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-  count "$name" "$ok" "$bad"
+  if { [ "$exit" -ne 0 ] || [ -z "$ok" ]; } && [ "$bad" -eq 0 ]; then bad=1; fi
+  passed=$((passed + ok))
+  failed=$((failed + bad))
 }
 
 run_typescript() {
   local log=$results/typescript.log exit=0 ok bad
   say "grid-client-ts"
   cd src/grid-client-ts
-  timeout --kill-after=10 "$per_suite_limit" npm test 2>&1 | tee "$log" || exit=$?
+  timeout --kill-after=10 "$per_project_limit" npm test 2>&1 | tee "$log" || exit=$?
   # Node's runner ends with "# pass 12" or "ℹ pass 12", by its version.
   ok=$(sed -nE 's/^(#|ℹ) pass ([0-9]+).*/\2/p' "$log" | tail -n 1)
   bad=$(sed -nE 's/^(#|ℹ) (fail|cancelled|skipped|todo) ([0-9]+).*/\3/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
   if { [ "$exit" -ne 0 ] || [ -z "$ok" ]; } && [ "$bad" -eq 0 ]; then bad=1; fi
-  ok=${ok:-0}
+  passed=$((passed + ${ok:-0}))
+  failed=$((failed + bad))
   # What is checked in of the build is what the sources make.
-  if npm run --silent check; then ok=$((ok + 1)); else bad=$((bad + 1)); fi
+  if npm run --silent check; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
   cd - > /dev/null
-  count ts "$ok" "$bad"
-}
-
-# run SUITE…: one after the other.
-run() {
-  local name
-  for name in "$@"; do
-    if [ "$name" = ts ]; then run_typescript; else run_dotnet "tests/$name/$name.csproj"; fi
-  done
-}
-
-sum() {
-  local name ok bad
-  for name in "$@"; do
-    read -r ok bad < "$results/$name.count" || { echo "$name ended before its time."; ok=0 bad=1; }
-    passed=$((passed + ok))
-    failed=$((failed + bad))
-  done
 }
 
 # What failed, once more and in few lines, so that it stands at the end of a long log.
@@ -166,21 +147,11 @@ if [ -f src/grid-client-ts/package.json ]; then
   (cd src/grid-client-ts && npm ci --no-audit --no-fund --loglevel=error) || failed=$((failed + 1))
 fi
 
-# Those that mostly wait, for servers and for time to pass, and beside them those that mostly compute, which that does not disturb.
-waiting=()
-computing=()
 for project in tests/*/*.csproj; do
-  name=$(basename "$project" .csproj)
-  if ! grep -q 'Microsoft.NET.Test.Sdk' "$project" || ! wanted "$name"; then continue; fi
-  if [ "$name" = Grid.UnitTests ]; then computing+=("$name"); else waiting+=("$name"); fi
+  grep -q 'Microsoft.NET.Test.Sdk' "$project" || continue
+  if wanted "$(basename "$project" .csproj)"; then run_dotnet "$project"; fi
 done
-if [ -f src/grid-client-ts/package.json ] && wanted ts; then computing+=(ts); fi
-
-run "${computing[@]}" > "$results/computing.out" 2>&1 &
-run "${waiting[@]}"
-wait $! || true
-cat "$results/computing.out"
-sum "${computing[@]}" "${waiting[@]}"
+if [ -f src/grid-client-ts/package.json ] && wanted ts; then run_typescript; fi
 
 echo
 finish

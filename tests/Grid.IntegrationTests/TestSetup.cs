@@ -7,12 +7,20 @@ using Xunit.Abstractions;
 
 namespace Grid.IntegrationTests;
 
-/// <summary>Begins with the classes that share a host, each of which is a long row, so that none of them is left over at the end.</summary>
+/// <summary>Begins with the classes that share a host and with others that are a long row each, so that none of them is left over at the end.</summary>
 public sealed class LongestFirst : ITestCollectionOrderer
 {
+    private static readonly string[] LongRows =
+    [
+        nameof(Lifecycle.LifecycleTests), nameof(Playground.HooksTests), nameof(Playground.PlaygroundTests), nameof(Telemetry.PrometheusTests),
+        nameof(Telemetry.OtlpTests), nameof(Webhooks.WebhookRefusalTests),
+    ];
+
     /// <inheritdoc/>
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) =>
-        testCollections.OrderBy(static c => c.CollectionDefinition is null).ThenBy(static c => c.DisplayName, StringComparer.Ordinal);
+        testCollections.OrderBy(static c => c.CollectionDefinition is null)
+            .ThenBy(static c => !LongRows.Any(name => c.DisplayName.EndsWith('.' + name, StringComparison.Ordinal)))
+            .ThenBy(static c => c.DisplayName, StringComparer.Ordinal);
 }
 
 /// <summary>

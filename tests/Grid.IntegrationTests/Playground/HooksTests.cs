@@ -4,7 +4,6 @@ using static Microsoft.Playwright.Assertions;
 namespace Grid.IntegrationTests.Playground;
 
 /// <summary>Webhooks as visitors use them: made, used, broken and mended on the page, with a real host that delivers to itself.</summary>
-[Collection(AloneTests.Name)]
 public class HooksTests(Browser browser) : IClassFixture<Browser>
 {
     [Fact]

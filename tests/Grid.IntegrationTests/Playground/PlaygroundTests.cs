@@ -4,7 +4,6 @@ using static Microsoft.Playwright.Assertions;
 namespace Grid.IntegrationTests.Playground;
 
 /// <summary>The page as visitors use it: two of them, with a real host behind.</summary>
-[Collection(AloneTests.Name)]
 public class PlaygroundTests(Browser browser) : IClassFixture<Browser>
 {
     [Fact]
