@@ -115,6 +115,8 @@ export class FakeServer {
   beforeSend: ((connection: FakeConnection, frame: ClientFrame) => boolean | void) | undefined;
   /** How far behind the client's own cursor a resume starts, to make duplicates. */
   resumeRewind = 0;
+  /** Whether a hello closes the session's older connection; on two sockets, the client may hear of that before the welcome or after it. */
+  supersedes = true;
   readonly #waiters = new Set<() => void>();
   readonly #listener: WebSocketServer;
   #sessions = 0;
@@ -297,7 +299,7 @@ export class FakeServer {
       this.sessions.set(session.id, session);
     }
     for (const other of this.connections) {
-      if (other !== connection && other.session === session && !other.closed) {
+      if (this.supersedes && other !== connection && other.session === session && !other.closed) {
         other.close(4500, 'superseded');
       }
     }
