@@ -23,7 +23,8 @@ public sealed class Browser : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        var starting = HostProcess.RunAsync();
+        // Each probe that fails doubles the time to the next one; from the usual half minute on it would soon be longer than waits are.
+        var starting = HostProcess.RunAsync([new("Grid__Webhooks__FirstProbe", "00:00:05")]);
         _playwright = await Microsoft.Playwright.Playwright.CreateAsync();
         _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = FindChromium(), Args = Arguments, Timeout = 120_000 });
 
