@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
 configuration=Release
 results=$PWD/artifacts/test-results
-per_project_limit=600 # Seconds; a run that hangs is a failure, not a wait.
+per_project_limit=900 # Seconds, twice what a slow machine needs; a run that hangs is a failure, not a wait.
 passed=0
 failed=0
 

@@ -7,6 +7,9 @@ namespace Grid.Server.Gateway;
 internal sealed partial class ClientConnection
 {
     private static readonly TimeSpan FlushPatience = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long the answer to a client's close waits for the session's last report.</summary>
+    private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(1);
     private const long ClosePatienceMs = 3000;
 
     private readonly long _openedAt = Environment.TickCount64;
@@ -104,12 +107,18 @@ internal sealed partial class ClientConnection
     public void MarkDirty() => Interlocked.CompareExchange(
         ref _reportAt, Environment.TickCount64 + (long)_services.Options.CheckpointInterval.TotalMilliseconds, 0);
 
+    /// <summary>The peer has closed, or is gone: nothing is sent to it any more but the answer to its close.</summary>
+    private void OnPeerClosed()
+    {
+        _peerClosed = true;
+        if (Volatile.Read(ref _closeSent) == 0) Volatile.Write(ref _closeDeadline, Environment.TickCount64 + ClosePatienceMs);
+        _closing = true;
+    }
+
     /// <summary>RFC 6455 section 5.5.1: a close is answered by a close, typically with the same code.</summary>
     private void AnswerClose(int? code)
     {
         if (Interlocked.Exchange(ref _closeSent, 1) != 0) return;
-        Volatile.Write(ref _closeDeadline, Environment.TickCount64 + ClosePatienceMs);
-        _closing = true;
         if (code is not null) _stream.Outbound.Write(WebSocketFraming.CloseFrame(code.Value, string.Empty));
     }
 

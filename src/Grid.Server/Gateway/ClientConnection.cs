@@ -178,8 +178,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             switch (outcome)
             {
                 case ReadOutcome.Closed:
-                    _peerClosed = true;
-                    AnswerClose(_reader.PeerCloseCode);
+                    OnPeerClosed();
                     return null;
                 case ReadOutcome.TooLarge:
                     // What inflates past the limit is not inflated any further.
@@ -281,6 +280,13 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             foreach (var subscription in (Subscription[])[.. _arrivals.All, .. Subscriptions()]) subscription.Channel.Leave(subscription);
             if (_link is not null) _services.Hub.Unregister(this);
             var detached = _link?.DetachAsync() ?? Task.CompletedTask;
+            if (_peerClosed)
+            {
+                // Who resumes when its close is answered finds what it acknowledged, unless the store takes too long over the report.
+                if (_reader.PeerCloseCode is not null)
+                    await detached.WaitAsync(ReportPatience, _services.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                AnswerClose(_reader.PeerCloseCode);
+            }
 
             // What was written last, the close frame with it, should arrive before the transport goes.
             await AwaitPeerCloseAsync();

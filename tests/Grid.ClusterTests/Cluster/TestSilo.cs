@@ -56,7 +56,7 @@ internal sealed class TestSilo : IAsyncDisposable
     public async Task StartAsync()
     {
         await LaunchAsync();
-        await Host.WaitUntilReadyAsync(TimeSpan.FromSeconds(120));
+        await Host.WaitUntilReadyAsync();
         Ready = true;
     }
 

@@ -24,12 +24,15 @@ public sealed class ClusterRunTests(PublishedHost host)
         using var http = new GridHttp(cluster.Address, cluster.ApiKey);
         await using var publisher = new SteadyPublisher(cluster.Address, cluster.ApiKey, Channel, history);
         var consumers = new List<LoadConsumer>();
+
+        // Until the cluster has noticed that a silo died, sessions that were there cannot be taken up.
+        var hosts = new LoadHosts(() => cluster.Address) { MayBeUnavailable = true };
         try
         {
             for (var i = 0; i < 9; i++)
             {
                 var owner = i % 3 == 0 ? CursorOwner.Server : CursorOwner.Client;
-                consumers.Add(new LoadConsumer(cluster.Address, $"consumer-{i}", await http.TokenAsync($"user-{i}"), history, [Channel], owner));
+                consumers.Add(new LoadConsumer(hosts, $"consumer-{i}", await http.TokenAsync($"user-{i}"), history, [Channel], owner));
                 consumers[^1].Start();
             }
 

@@ -54,7 +54,7 @@ public sealed class PublishTests(PublishedHost host)
         foreach (var (name, value) in environment) info.Environment[name] = value;
         using var process = await ProcessStarter.StartAsync(info);
         var output = process.StandardOutput.ReadToEndAsync();
-        using var deadline = TestDeadline.In(60);
+        using var deadline = TestDeadline.In(180);
         await deadline.UntilAsync(async () => (await CheckAsync("/readyz")).ExitCode == 0, () => "the published host is ready");
         Assert.Equal(0, (await CheckAsync()).ExitCode);
         Assert.Equal(1, (await CheckAsync("/v1/channels/a")).ExitCode);

@@ -17,6 +17,9 @@ public sealed class SharedCluster : IAsyncLifetime
         [
             new("Grid__CheckpointInterval", "00:00:01"), new("Grid__Heartbeat", "00:00:05"), new("Grid__DrainSpan", "00:00:01"),
             new("Grid__Namespaces__live__Durability", "Ephemeral"), new("Grid__Webhooks__AllowPrivateNetworks", "true"),
+
+            // Requests that tests hold wait for the test, not for the time that it takes.
+            new("Grid__Webhooks__RequestTimeout", "00:01:00"),
         ]);
 
     public async Task DisposeAsync() => await Cluster.DisposeAsync();

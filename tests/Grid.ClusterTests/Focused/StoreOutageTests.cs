@@ -159,7 +159,7 @@ public class StoreOutageTests(SharedCluster shared) : FocusedTest(shared)
         using var deadline = TestDeadline.In(60);
         await deadline.UntilAsync(
             async () => (await subscriber.SubscribeAsync(NewChannel())).Type == "subscribed", () => "the session is stored again");
-        subscriber.Abort();
+        await subscriber.CloseAsync();
         await using var resumed = await ResumeAsync(Silos[2], new RawResume(subscriber.Welcome!.Session, subscriber.Welcome.ResumeToken));
         Assert.Equal(2, resumed.Welcome!.Subscriptions[channel].Cursor);
     });

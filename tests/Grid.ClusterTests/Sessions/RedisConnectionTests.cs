@@ -33,7 +33,7 @@ public sealed class RedisConnectionTests
     public async Task Nobody_there_is_said_with_the_address()
     {
         var port = FreePort.Next();
-        using var redis = new RedisParts($"127.0.0.1:{port},password=hunter2");
+        using var redis = new RedisParts($"127.0.0.1:{port},password=hunter2") { Connection = { StartPatience = TimeSpan.FromSeconds(2) } };
         var refusal = await Assert.ThrowsAsync<GridStartupException>(() => redis.Connection.OpenAsync(default));
         Assert.Contains($"127.0.0.1:{port}", refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("hunter2", refusal.Message, StringComparison.Ordinal);
@@ -42,6 +42,7 @@ public sealed class RedisConnectionTests
         // Who asks later is told that it is out of reach, and finds it once it is there.
         await Assert.ThrowsAsync<LogUnavailableException>(async () => await redis.Loss.ReadAsync());
         await using var server = await RedisServer.RunAsync(password: "hunter2", port: port);
+        redis.Connection.StartPatience = TimeSpan.FromMinutes(1);
         await redis.Connection.OpenAsync(default);
         Assert.True(await redis.Connection.IsUsableAsync(default));
     }

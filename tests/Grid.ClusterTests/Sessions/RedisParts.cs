@@ -14,10 +14,7 @@ internal sealed class RedisParts : IDisposable
     public RedisParts(string connectionString, string cluster = "test", TimeSpan? window = null)
     {
         Keys = new RedisKeys(Options.Create(new ClusterOptions { ServiceId = "grid", ClusterId = cluster }));
-        Connection = new RedisConnection(RedisConnection.Parse(connectionString), Keys, TimeProvider.System, NullLogger<RedisConnection>.Instance)
-        {
-            StartPatience = TimeSpan.FromSeconds(2),
-        };
+        Connection = new RedisConnection(RedisConnection.Parse(connectionString), Keys, TimeProvider.System, NullLogger<RedisConnection>.Instance);
         Index = new RedisSessionIndex(Connection, Keys, Options.Create(new GridOptions { ResumeWindow = window ?? TimeSpan.FromMinutes(5) }));
         Loss = new RedisSessionLoss(Connection, Keys);
     }

@@ -46,8 +46,11 @@ internal sealed class SessionHost : IAsyncDisposable
     }
 
     /// <summary>Opens a client with a token of this user.</summary>
-    public async Task<RawClient> OpenAsync(string user, RawResume? resume = null) =>
-        await RawClient.OpenAsync(Address, new RawClientOptions { Token = await Http.TokenAsync(user), Name = user }, resume);
+    public async Task<RawClient> OpenAsync(string user, RawResume? resume = null, TimeSpan? timeout = null)
+    {
+        var options = new RawClientOptions { Token = await Http.TokenAsync(user), Name = user };
+        return await RawClient.OpenAsync(Address, timeout is { } longest ? options with { Timeout = longest } : options, resume);
+    }
 
     /// <summary>The grain of a session of the tenant.</summary>
     public ISessionGrain Session(string session) => Services.GetRequiredService<IGrainFactory>().GetGrain<ISessionGrain>($"default/{session}");

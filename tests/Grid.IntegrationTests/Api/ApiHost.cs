@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using Grid.Abstractions;
 using Grid.Protocol;
@@ -10,6 +8,7 @@ using Grid.Server.Channels;
 using Grid.Server.Hosting;
 using Grid.Server.Relay;
 using Grid.Server.Tenancy;
+using Grid.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -67,7 +66,7 @@ public sealed class ApiHost : IAsyncLifetime
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Logging.ClearProviders().AddProvider(new QueueLoggers(Log));
         builder.UseOrleans(silo => silo
-            .UseLocalhostClustering(FreePort(), FreePort())
+            .UseLocalhostClustering(FreePort.Next(), FreePort.Next())
             .AddMemoryGrainStorage("config")
             .AddGridDashboard());
         builder.Services.Configure<GridOptions>(o =>
@@ -104,13 +103,6 @@ public sealed class ApiHost : IAsyncLifetime
     {
         await _app.StopAsync();
         await _app.DisposeAsync();
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private sealed class MemorySecrets : ISecretStore

@@ -45,11 +45,11 @@ public abstract class AuthTests(ContractHost host, string subprotocol) : Contrac
     [Fact]
     public async Task At_its_expiry_a_token_ends_its_connection_unless_it_was_replaced()
     {
-        var ends = await Host.Http.TokenAsync("ana", ttlSeconds: 3);
-        var replaced = await Host.Http.TokenAsync("ana", ttlSeconds: 3);
+        var fresh = await Host.Http.TokenAsync("ana");
+        var ends = await Host.Http.TokenAsync("ana", ttlSeconds: 6);
+        var replaced = await Host.Http.TokenAsync("ana", ttlSeconds: 6);
         await using var ending = await Host.OpenWithAsync(ends);
         await using var staying = await Host.OpenWithAsync(replaced);
-        var fresh = await Host.Http.TokenAsync("ana");
         var answer = AssertType(await staying.RequestAsync(9, ClientFrames.Auth(9, fresh)), "authorized");
         var expiresAt = DateTimeOffset.Parse(answer.String("expiresAt")!, System.Globalization.CultureInfo.InvariantCulture);
         Assert.True(expiresAt > DateTimeOffset.UtcNow.AddMinutes(50), answer.Text);

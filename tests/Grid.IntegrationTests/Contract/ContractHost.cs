@@ -52,7 +52,7 @@ public sealed class ContractHost : IAsyncLifetime
         var channel = NewChannel("tiny");
         var epoch = "";
         for (var i = 1; i <= 60; i++) epoch = (await Http.PublishAsync(channel, $"{i}")).Epoch;
-        using var deadline = Testing.TestDeadline.In(60);
+        using var deadline = Testing.TestDeadline.In(120);
         await deadline.UntilAsync(async () => (await Http.HistoryAsync(channel)).Oldest > 3, () => "retention has taken something");
         return (channel, epoch);
     }

@@ -54,7 +54,7 @@ public class LifecycleTests
     public async Task The_first_start_shows_a_key_once()
     {
         await using var host = new HostProcess([new("Grid__Bootstrap__ApiKey", null)]);
-        await host.StartAsync();
+        await WelcomedAsync(host, starts: 1);
         string? key = null;
         foreach (var candidate in host.Output.Lines.SelectMany(l => Regex.Matches(l, @"[A-Za-z0-9_\-.]{20,}").Select(m => m.Value)))
         {
@@ -67,7 +67,7 @@ public class LifecycleTests
         Assert.Contains(host.Output.Lines, l => l.Contains(host.DataDirectory, StringComparison.Ordinal));
         await host.KillAsync();
         var shown = host.Output.Lines.Count(l => l.Contains(key, StringComparison.Ordinal));
-        await host.StartAsync();
+        await WelcomedAsync(host, starts: 2);
         using var http = new GridHttp(host.Address, key);
         (await http.GetAsync("/v1/channels/room:1")).Ok();
         Assert.Equal(shown, host.Output.Lines.Count(l => l.Contains(key, StringComparison.Ordinal)));
@@ -167,7 +167,7 @@ public class LifecycleTests
             {
                 ready = (await http.GetAsync("/readyz")).Status;
             }
-            catch (HttpRequestException)
+            catch (Exception e) when (e is HttpRequestException or SocketException)
             {
                 // It listens no more, which says the same.
             }
@@ -216,6 +216,15 @@ public class LifecycleTests
         Assert.True(again.GetProperty("duplicate").GetBoolean());
         Assert.Equal((first.Epoch, first.Offset), (again.GetProperty("epoch").GetString(), again.GetProperty("offset").GetInt64()));
         Assert.Equal(1, (await http.HistoryAsync("room:1")).Head);
+    }
+
+    /// <summary>Starts the host and waits until it has said all that it says at a start, which may be a moment after it is ready.</summary>
+    private static async Task WelcomedAsync(HostProcess host, int starts)
+    {
+        await host.StartAsync();
+        using var deadline = TestDeadline.In(60);
+        await deadline.UntilAsync(
+            () => host.Output.Lines.Count(l => l.Contains("curl -H", StringComparison.Ordinal)) == starts, () => $"the host says what to try\n{host.Output.Tail()}");
     }
 
     /// <summary>The host ends by itself, not with 0, and says why in a line that names the culprit, without a stack trace.</summary>

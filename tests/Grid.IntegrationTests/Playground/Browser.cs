@@ -23,7 +23,8 @@ public sealed class Browser : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        // Endpoints that were taken for dead are tried again soon: a test that is late for one try has others.
+        // Endpoints that were taken for dead are tried again soon: each try that fails doubles the time to the next one, and from the usual
+        // half minute on it would soon be longer than waits are.
         var starting = HostProcess.RunAsync([new("Grid__Webhooks__FirstProbe", "00:00:03")]);
         _playwright = await Microsoft.Playwright.Playwright.CreateAsync();
         _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = FindChromium(), Args = Arguments, Timeout = 120_000 });

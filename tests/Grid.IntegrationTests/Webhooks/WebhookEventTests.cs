@@ -81,7 +81,7 @@ public sealed class WebhookEventTests(WebhookHost host) : WebhookTest(host)
     public async Task What_retention_took_is_told_and_recorded()
     {
         await using var client = await SubscribeAsync();
-        using var deadline = TestDeadline.In(75);
+        using var deadline = TestDeadline.In(120);
         long oldest = 1;
         await deadline.UntilAsync(
             async () => (oldest = (await Http.GetAsync(GridHttp.ChannelPath(Host.CutChannel))).Ok().Json.GetProperty("oldest").GetInt64()) > 3,

@@ -120,9 +120,9 @@ public sealed class WebhookFailureTests(WebhookHost host) : WebhookTest(host)
         DateTimeOffset until = default;
         Inbox.Answer = Answers.First(1, x =>
         {
-            until = DateTimeOffset.UtcNow.AddSeconds(date ? 3 : 2);
+            until = DateTimeOffset.UtcNow.AddSeconds(date ? 6 : 5);
             if (date) until = new DateTimeOffset(until.Ticks - (until.Ticks % TimeSpan.TicksPerSecond), TimeSpan.Zero);
-            return (date ? Answers.RetryAt(status, until) : Answers.RetryAfter(status, 2))(x);
+            return (date ? Answers.RetryAt(status, until) : Answers.RetryAfter(status, 5))(x);
         });
         await PublishAsync(channel);
         var held = await hook.UntilAsync(w => w.GetProperty("circuit").GetString() == "held", "held");

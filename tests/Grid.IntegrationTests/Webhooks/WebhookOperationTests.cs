@@ -103,7 +103,7 @@ public sealed class WebhookOperationTests(WebhookHost host) : WebhookTest(host)
         Assert.Equal(2, (await hook.DoAsync("dead-letters/redrive")).Json.GetProperty("redriven").GetInt32());
         await Inbox.DeliveredAsync(5);
         Assert.Equal(5, Inbox.Distinct);
-        using var deadline = TestDeadline.In(20);
+        using var deadline = TestDeadline.In(60);
         await deadline.UntilAsync(async () => (await hook.DeadLettersAsync()).Count == 0, () => "no dead letters are left");
     }
 

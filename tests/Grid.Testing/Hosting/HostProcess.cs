@@ -16,7 +16,7 @@ public sealed class HostProcess : IAsyncDisposable
     private const int SigInt = 2;
     private const int SigStop = 19;
     private const int SigCont = 18;
-    private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(180);
     private readonly TestFolder? _ownFolder;
     private readonly string? _namespace;
     private readonly Dictionary<string, string?> _settings;
@@ -150,12 +150,11 @@ public sealed class HostProcess : IAsyncDisposable
     }
 
     /// <summary>Waits until <c>/readyz</c> answers 200.</summary>
-    /// <param name="timeout">How long that may take; 60 s unless given.</param>
     /// <exception cref="TestFailedException">The process ended, or did not become ready in time; with its output.</exception>
-    public async Task WaitUntilReadyAsync(TimeSpan? timeout = null)
+    public async Task WaitUntilReadyAsync()
     {
         using var http = new HttpClient { BaseAddress = Address, Timeout = TimeSpan.FromSeconds(5) };
-        using var deadline = new TestDeadline(timeout ?? StartTimeout);
+        using var deadline = new TestDeadline(StartTimeout);
         await deadline.UntilAsync(
             async () =>
             {
@@ -213,7 +212,7 @@ public sealed class HostProcess : IAsyncDisposable
     public async Task<int> ExitAsync(TimeSpan? timeout = null)
     {
         var process = _process ?? throw new InvalidOperationException("The host was not started.");
-        using var deadline = new TestDeadline(timeout ?? TimeSpan.FromSeconds(60));
+        using var deadline = new TestDeadline(timeout ?? TimeSpan.FromSeconds(120));
         try
         {
             await process.WaitForExitAsync(deadline.Token).ConfigureAwait(false);

@@ -15,7 +15,7 @@ public sealed class LoadConsumer : IAsyncDisposable
     private readonly string _token;
     private readonly CursorOwner _owner;
     private readonly Dictionary<string, ConsumerRecord> _records;
-    private readonly Dictionary<string, RawPosition?> _asked = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, RawPosition?> _asked = new(StringComparer.Ordinal);
     private readonly Dictionary<string, int> _unacked = new(StringComparer.Ordinal);
     private readonly HashSet<string> _begun = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _stop = new();

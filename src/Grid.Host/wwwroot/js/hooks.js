@@ -43,6 +43,10 @@ export class Hooks {
   #looking;
   #again = false;
 
+  /** How many choices of what the receiver does were made here, and how many of them it was not told yet. */
+  #choices = 0;
+  #untold = 0;
+
   constructor(link, room) {
     this.#link = link;
     this.#channel = `hook:${room}`;
@@ -81,7 +85,13 @@ export class Hooks {
     for (const [name, text, fine] of behaviours) {
       const input = el('input', { type: 'radio', name: 'does', value: name, 'data-testid': `does-${name}` });
       input.addEventListener('change', () => this.#do(undefined, async (webhook) => {
-        await this.#service.answerWith(webhook, name);
+        this.#choices++;
+        this.#untold++;
+        try {
+          await this.#service.answerWith(webhook, name);
+        } finally {
+          this.#untold--;
+        }
         this.#say(fine ? 'good' : 'busy', remarks[name]);
       }));
       byId('does').append(el('label', { class: fine && 'fine' }, input, text));
@@ -184,13 +194,14 @@ export class Hooks {
       return;
     }
     this.#showControls(webhook);
+    const choices = this.#untold > 0 ? undefined : this.#choices;
     const [receiver, attempts, dead] = await Promise.all([
       this.#service.received(webhook), this.#service.attempts(webhook, maxRows), this.#service.deadLetters(webhook, maxRows), this.#showReplay(),
     ]);
     if (this.#selected !== webhook.id) {
       return;
     }
-    this.#showReceiver(receiver);
+    this.#showReceiver(receiver, choices === this.#choices);
     fill(byId('hook-attempts'), attempts, ({ id }) => id, attemptRow, 'None yet: publish something.');
     fill(byId('hook-dead'), dead, ({ messageId, at }) => messageId + at, deadLetterRow, 'None: no message has used up its attempts.');
     byId('hook-redrive').disabled = dead.length === 0;
@@ -242,9 +253,10 @@ export class Hooks {
     }
   }
 
-  #showReceiver({ behaviour, accepted, repeats, refused, received }) {
+  /** What was asked before a choice was told would take the choice back on the page. */
+  #showReceiver({ behaviour, accepted, repeats, refused, received }, isAfterChoices) {
     const chosen = document.querySelector(`#does input[value="${behaviour}"]`);
-    if (chosen !== null) {
+    if (chosen !== null && isAfterChoices) {
       chosen.checked = true;
     }
     setText(byId('hook-counts'), [
