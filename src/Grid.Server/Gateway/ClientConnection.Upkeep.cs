@@ -115,6 +115,25 @@ internal sealed partial class ClientConnection
         _closing = true;
     }
 
+    /// <summary>Waits until the session's last report has ended, somehow; but for no longer than patience.</summary>
+    private async Task AwaitReportAsync(Task report)
+    {
+        if (report.IsCompleted) return;
+        var enough = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        // It ends with the wait: many connections may end at once, and none should leave a timer behind.
+        await using var timer = _services.Time.CreateTimer(
+            static s => ((TaskCompletionSource)s!).TrySetResult(), enough, ReportPatience, Timeout.InfiniteTimeSpan);
+        _ = EndWithAsync();
+        await enough.Task;
+
+        async Task EndWithAsync()
+        {
+            await report.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            enough.TrySetResult();
+        }
+    }
+
     /// <summary>RFC 6455 section 5.5.1: a close is answered by a close, typically with the same code.</summary>
     private void AnswerClose(int? code)
     {

@@ -283,8 +283,7 @@ internal sealed partial class ClientConnection : IConsumer, ISessionSocket, IGat
             if (_peerClosed)
             {
                 // Who resumes when its close is answered finds what it acknowledged, unless the store takes too long over the report.
-                if (_reader.PeerCloseCode is not null)
-                    await detached.WaitAsync(ReportPatience, _services.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (_reader.PeerCloseCode is not null) await AwaitReportAsync(detached);
                 AnswerClose(_reader.PeerCloseCode);
             }
 
