@@ -31,7 +31,10 @@ public interface IWebhookGrain : IGrainWithStringKey
     /// </summary>
     /// <param name="definition">The new one.</param>
     /// <param name="version">What <see cref="WebhookDescription.Version"/> must be still; null: whatever it is.</param>
-    /// <returns>Null, and nothing is changed, if there is no such subscription or it has another version.</returns>
+    /// <returns>
+    /// Null, and nothing is changed, if there is no such subscription or it has another version; also if another activation has it, and then
+    /// reading it tells what is stored.
+    /// </returns>
     [Alias("Update")]
     Task<WebhookDescription?> UpdateAsync(WebhookDefinition definition, long? version = null);
 

@@ -19,7 +19,7 @@ public static class FreePort
     private static int _next;
     private static int _end;
 
-    /// <summary>A port that is free now and was not handed out before in this process, nor will be in another while this one lives.</summary>
+    /// <summary>A port that is free now and was not handed out before in this process, nor will be in another of the same user while this one lives.</summary>
     public static int Next()
     {
         lock (Gate)
@@ -52,14 +52,14 @@ public static class FreePort
     /// <summary>Holds a block. Its file stays: whoever removed it might take it from somebody who has just opened it.</summary>
     private static FileStream? TryHold(int first)
     {
-        var path = Path.Combine(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"grid-ports-{first}.lock"));
+        var path = Path.Combine(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"grid-ports-{Environment.UserName}-{first}.lock"));
         try
         {
             return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // Another process's, maybe another user's.
+            // Another process's. Of other users' processes only the look at the port tells.
             return null;
         }
     }

@@ -10,11 +10,15 @@ internal sealed partial class ClientConnection
 
     /// <summary>How long the answer to a client's close waits for the session's last report.</summary>
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(1);
+
     private const long ClosePatienceMs = 3000;
 
     private readonly long _openedAt = Environment.TickCount64;
     private volatile bool _closing;
     private int _closeSent;
+
+    /// <summary>Whether the peer's close is to be answered: no close of the server's own went out before it.</summary>
+    private bool _answers;
     private long _closeDeadline;
     private long _pingedAt;
 
@@ -107,11 +111,14 @@ internal sealed partial class ClientConnection
     public void MarkDirty() => Interlocked.CompareExchange(
         ref _reportAt, Environment.TickCount64 + (long)_services.Options.CheckpointInterval.TotalMilliseconds, 0);
 
-    /// <summary>The peer has closed, or is gone: nothing is sent to it any more but the answer to its close.</summary>
+    /// <summary>
+    /// The peer has closed, or is gone: nothing is sent to it any more but the answer to its close, whatever else would now close it.
+    /// </summary>
     private void OnPeerClosed()
     {
         _peerClosed = true;
-        if (Volatile.Read(ref _closeSent) == 0) Volatile.Write(ref _closeDeadline, Environment.TickCount64 + ClosePatienceMs);
+        _answers = Interlocked.Exchange(ref _closeSent, 1) == 0;
+        if (_answers) Volatile.Write(ref _closeDeadline, Environment.TickCount64 + ClosePatienceMs);
         _closing = true;
     }
 
@@ -137,8 +144,7 @@ internal sealed partial class ClientConnection
     /// <summary>RFC 6455 section 5.5.1: a close is answered by a close, typically with the same code.</summary>
     private void AnswerClose(int? code)
     {
-        if (Interlocked.Exchange(ref _closeSent, 1) != 0) return;
-        if (code is not null) _stream.Outbound.Write(WebSocketFraming.CloseFrame(code.Value, string.Empty));
+        if (_answers && code is not null) _stream.Outbound.Write(WebSocketFraming.CloseFrame(code.Value, string.Empty));
     }
 
     private void CheckHeartbeat(long now)

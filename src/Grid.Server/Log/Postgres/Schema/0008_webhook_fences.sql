@@ -68,6 +68,10 @@ begin
         return false;
     end if;
 
-    return _last <= _generation and update_webhook(_tenant, _id, _version, _channels, _definition, _secrets) is not null;
+    if _last > _generation then
+        return false;
+    end if;
+
+    return update_webhook(_tenant, _id, _version, _channels, _definition, _secrets) is not null;
 end
 $$;

@@ -18,7 +18,10 @@ internal sealed class RocksDbMarks
 {
     private readonly Dictionary<string, TenantHooks> _tenants = new(StringComparer.Ordinal);
 
-    /// <summary>What was claimed when all was forgotten: activations outlive a failed write, and their claims are stored nowhere.</summary>
+    /// <summary>
+    /// What was claimed when all was forgotten, and of what an open group removes: activations outlive a failed write, and their claims are
+    /// stored nowhere.
+    /// </summary>
     private readonly Dictionary<WebhookId, long> _claimed = [];
     private bool _loaded;
     private long _version;
